@@ -1,0 +1,34 @@
+# What a newcomer types. `make demo` and `make test` set up what is missing first.
+PYTHON ?= python3
+RUN = .venv/bin
+
+.PHONY: help setup demo up test check bench doctor clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## one virtual environment in .venv with ROS 2, the packages and our messages; does only what is missing
+	@$(PYTHON) scripts/setup_environment.py
+
+demo: setup  ## plays a recording through the node (DATAROOT=.. VERSION=.. SCENE=.. or BAG=.., LOOP=1, BUNDLE=..)
+	@$(RUN)/tinybev demo $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)") \
+	  $(if $(SCENE),--scene "$(SCENE)") $(if $(BAG),--bag "$(BAG)") $(if $(BUNDLE),--bundle "$(BUNDLE)") \
+	  $(if $(RATE),--rate "$(RATE)") $(if $(OUT),--out "$(OUT)") $(if $(LOOP),--loop)
+
+up: setup  ## starts what the launch file starts
+	@$(RUN)/tinybev up
+
+test: setup check  ## every check and every test
+	@$(RUN)/python -m pytest
+
+check: setup  ## formatting, lint, types, import rules, spelling
+	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports && $(RUN)/codespell
+
+bench: setup  ## measures the synchronizer (DATAROOT=.. VERSION=..)
+	@$(RUN)/tinybev bench $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)")
+
+doctor:  ## checks the installation and says what to do
+	@$(RUN)/tinybev doctor
+
+clean:  ## removes the environment and everything built or written
+	rm -rf .venv build out

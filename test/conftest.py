@@ -1,0 +1,39 @@
+"""Fixtures every test may use: real nuScenes data where it is at hand, and a ROS domain of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+
+# Domains 1 to 101 are the ones whose ports stay clear of Linux's ephemeral range. Starting at a place that depends on
+# the process keeps two test runs on one machine apart.
+_DOMAINS = itertools.cycle(range(1, 102))
+for _ in range(os.getpid() % 101):
+    next(_DOMAINS)
+
+
+@pytest.fixture(scope="session")
+def nuscenes_dataroot() -> Path:
+    """A nuScenes dataroot with v1.0-mini: $TINYBEV_NUSCENES, or the one beside the checkout; skips without it."""
+    named = os.environ.get("TINYBEV_NUSCENES")
+    dataroot = Path(named) if named else ROOT.parent / "shared" / "data" / "nuscenes-real"
+    if not (dataroot / "v1.0-mini" / "sample.json").is_file():
+        pytest.skip(f"needs nuScenes v1.0-mini, not found at {dataroot}; set TINYBEV_NUSCENES to its folder")
+    return dataroot
+
+
+@pytest.fixture
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A ROS domain that no other test uses, on this machine only; processes the test starts inherit it."""
+    domain = next(_DOMAINS)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    yield domain

@@ -1,0 +1,165 @@
+"""The transform tree over the last seconds: static edges, and edges that move, looked up by integer nanoseconds.
+
+It holds what the node needs of ROS' tf2 and nothing of ROS, so that it can be tested without and so that a machine
+without tf2's Python bindings runs the same code. Frames form a tree: every child has one parent, the last one told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinybev.geometry import Array, interpolate_transform, invert
+
+NANOSECONDS = 1_000_000_000
+
+
+class TransformUnknownError(LookupError):
+    """The two frames are not connected, or not yet or no longer known at that stamp; the message says which."""
+
+
+@dataclass
+class _Edge:
+    """``parent_T_child`` over time; ``samples`` stay sorted by stamp. A static edge has one sample and no time."""
+
+    parent: str
+    static: bool
+    stamps_ns: list[int] = field(default_factory=list)
+    samples: dict[int, Array] = field(default_factory=dict)
+
+    def add(self, stamp_ns: int, parent_T_child: Array, history_ns: int, max_samples: int) -> None:
+        if stamp_ns not in self.samples:
+            insort(self.stamps_ns, stamp_ns)
+        self.samples[stamp_ns] = parent_T_child
+        excess = max(bisect_left(self.stamps_ns, self.stamps_ns[-1] - history_ns), len(self.stamps_ns) - max_samples)
+        for old in self.stamps_ns[:excess]:
+            del self.samples[old]
+        del self.stamps_ns[:excess]
+
+    def at(self, stamp_ns: int | None, extrapolate_ns: int, child: str) -> Array:
+        """The transform at ``stamp_ns``, None for the newest."""
+        if self.static or stamp_ns is None:
+            return self.samples[self.stamps_ns[-1]]
+        if stamp_ns in self.samples:
+            return self.samples[stamp_ns]
+        after = bisect_left(self.stamps_ns, stamp_ns)
+        oldest, newest = self.stamps_ns[0], self.stamps_ns[-1]
+        if after == 0 or stamp_ns > newest + extrapolate_ns:
+            raise TransformUnknownError(
+                f"{self.parent} -> {child} is known from {oldest} to {newest} ns, and was asked for at {stamp_ns} ns"
+            )
+        if after == len(self.stamps_ns):  # past the newest sample: go on at constant velocity
+            after -= 1
+        if after == 0:  # one sample has no velocity
+            return self.samples[newest]
+        before_ns, after_ns = self.stamps_ns[after - 1], self.stamps_ns[after]
+        fraction = (stamp_ns - before_ns) / (after_ns - before_ns)
+        return interpolate_transform(self.samples[before_ns], self.samples[after_ns], fraction)
+
+
+class TransformBuffer:
+    """Thread-safe store of a transform tree with bounded memory.
+
+    Args:
+        history_s: how much of a moving edge is kept, seconds before its newest sample.
+        max_samples: how many samples of a moving edge are kept at most.
+        jump_back_s: a sample this much older than the newest of its edge means that the clock jumped back (a looping
+            recording): what is known of moving edges is forgotten.
+    """
+
+    def __init__(self, history_s: float = 10.0, max_samples: int = 5000, jump_back_s: float = 1.0) -> None:
+        self._history_ns = int(history_s * NANOSECONDS)
+        self._max_samples = max_samples
+        self._jump_back_ns = int(jump_back_s * NANOSECONDS)
+        self._edges: dict[str, _Edge] = {}
+        self._changed = threading.Condition()
+
+    def set_static(self, parent: str, child: str, parent_T_child: Array) -> None:
+        """Sets an edge that holds at every stamp."""
+        with self._changed:
+            self._edges[child] = _Edge(parent, True, [0], {0: np.asarray(parent_T_child, dtype=np.float64)})
+            self._changed.notify_all()
+
+    def set_dynamic(self, parent: str, child: str, stamp_ns: int, parent_T_child: Array) -> None:
+        """Adds a sample of a moving edge; a second one of the same stamp replaces the first."""
+        with self._changed:
+            edge = self._edges.get(child)
+            if edge is not None and not edge.static and stamp_ns < edge.stamps_ns[-1] - self._jump_back_ns:
+                self._forget_moving()
+                edge = None
+            if edge is None or edge.static or edge.parent != parent:
+                edge = self._edges[child] = _Edge(parent, False)
+            edge.add(stamp_ns, np.asarray(parent_T_child, dtype=np.float64), self._history_ns, self._max_samples)
+            self._changed.notify_all()
+
+    def forget_moving(self) -> None:
+        """Forgets every moving edge; static ones stay."""
+        with self._changed:
+            self._forget_moving()
+
+    def _forget_moving(self) -> None:
+        self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
+
+    def connected(self, target: str, source: str) -> bool:
+        """Whether the two frames are in one tree, at whatever stamp."""
+        try:
+            self.lookup(target, source)
+        except TransformUnknownError:
+            return False
+        return True
+
+    def lookup(self, target: str, source: str, stamp_ns: int | None = None, extrapolate_s: float = 0.0) -> Array:
+        """``target_T_source`` (4, 4) at ``stamp_ns``: interpolated between samples, exact on one.
+
+        Args:
+            stamp_ns: when; None takes the newest sample of every edge, for what does not move.
+            extrapolate_s: how far past its newest sample an edge may be continued at constant velocity.
+
+        Raises:
+            TransformUnknownError: the frames are not connected, or not known at that stamp.
+        """
+        with self._changed:
+            extrapolate_ns = int(extrapolate_s * NANOSECONDS)
+            up_from_source = self._ancestors(source)
+            up_from_target = self._ancestors(target)
+            common = next((frame for frame in up_from_source if frame in up_from_target), None)
+            if common is None:
+                raise TransformUnknownError(f"{target} and {source} are not connected")
+            common_T_source = self._chain(up_from_source, common, stamp_ns, extrapolate_ns)
+            common_T_target = self._chain(up_from_target, common, stamp_ns, extrapolate_ns)
+        return invert(common_T_target) @ common_T_source
+
+    def wait_for(self, target: str, source: str, stamp_ns: int, timeout_s: float, extrapolate_s: float = 0.0) -> Array:
+        """Like :meth:`lookup`, waiting up to ``timeout_s`` for a sample at or after the stamp before extrapolating.
+
+        Raises:
+            TransformUnknownError: as :meth:`lookup`, once the time is up.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                try:
+                    return self.lookup(target, source, stamp_ns)
+                except TransformUnknownError:
+                    remaining = deadline - time.monotonic()
+                    if remaining <= 0:
+                        return self.lookup(target, source, stamp_ns, extrapolate_s)
+                self._changed.wait(remaining)
+
+    def _ancestors(self, frame: str) -> list[str]:
+        """The frame, its parent, and so on up to the root; a loop ends where it closes."""
+        chain = [frame]
+        while (edge := self._edges.get(chain[-1])) is not None and edge.parent not in chain:
+            chain.append(edge.parent)
+        return chain
+
+    def _chain(self, frames: list[str], end: str, stamp_ns: int | None, extrapolate_ns: int) -> Array:
+        """``end_T_start`` along ``frames`` (start first)."""
+        transform = np.eye(4)
+        for child in frames[: frames.index(end)]:
+            transform = self._edges[child].at(stamp_ns, extrapolate_ns, child) @ transform
+        return transform

@@ -1,0 +1,187 @@
+"""The one list of processes, parameters and remappings; the launch file and ``tinybev up`` both start it.
+
+Pure data, without rclpy and without launch, so that either can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tinybev_ros
+from tinybev.errors import UserError
+from tinybev.types import CAMERAS
+from tinybev_ros.topics import camera_image_topic
+
+ParameterValue = bool | int | float | str | list[str]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of the launch file and of ``tinybev up``."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+TRUTH = ("true", "false")
+ARGUMENTS: tuple[Argument, ...] = (
+    Argument("name", "tinybev", "name of the node; its topics live under it"),
+    Argument("namespace", "", "namespace of the node"),
+    Argument("params_file", "", "YAML of the node's parameters; empty: the package's config/tinybev.yaml"),
+    Argument("bundle", "", "weights and manifest, in place of the parameter file's; empty: the parameter file's"),
+    Argument("bag", "", "rosbag2 to play; empty: live cameras"),
+    Argument("loop", "false", "play the bag again and again", TRUTH),
+    Argument("rate", "1.0", "speed of playback; 1: real time"),
+    Argument(
+        "foxglove",
+        "sdk",
+        "what serves ws://127.0.0.1:8765; sdk: today's Foxglove; websocket: older viewers; bridge: the package "
+        "foxglove_bridge; off: nothing",
+        ("sdk", "websocket", "bridge", "off"),
+    ),
+    Argument("log_level", "info", "of every process", ("debug", "info", "warn", "error", "fatal")),
+    Argument("use_sim_time", "auto", "take the time from /clock; auto: true where a bag is played", ("auto", *TRUTH)),
+)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process of the graph.
+
+    Attributes:
+        package: ROS 2 package of the executable.
+        executable: as in ``ros2 run``.
+        module: the Python module of an executable of ours, None for another package's.
+        name: node name.
+        namespace: node namespace.
+        parameter_files: YAML files, read first.
+        parameters: single parameters, read after the files.
+        remappings: (from, to).
+        log_level: of its loggers.
+        required: the graph ends when this process does.
+    """
+
+    package: str
+    executable: str
+    module: str | None
+    name: str
+    namespace: str = ""
+    parameter_files: tuple[Path, ...] = ()
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    log_level: str = "info"
+    required: bool = False
+
+
+def processes(values: Mapping[str, str]) -> list[Process]:
+    """The processes for the given argument values, node first.
+
+    Args:
+        values: text by argument name, as launch gives it; an argument that is absent has its default.
+
+    Raises:
+        UserError: an argument is unknown or has a value it does not take, or a file it names does not exist.
+    """
+    chosen = _checked(values)
+    sim_time = chosen["use_sim_time"] == "true" or (chosen["use_sim_time"] == "auto" and bool(chosen["bag"]))
+    common: dict[str, ParameterValue] = {"use_sim_time": sim_time}
+    log_level = chosen["log_level"]
+    params_file = Path(chosen["params_file"]) if chosen["params_file"] else share("config/tinybev.yaml")
+    graph = [
+        Process(
+            package="tinybev_ros",
+            executable="tinybev_node",
+            module="tinybev_ros.node",
+            name=chosen["name"],
+            namespace=chosen["namespace"],
+            parameter_files=(params_file,),
+            parameters=common | ({"bundle": chosen["bundle"]} if chosen["bundle"] else {}),
+            log_level=log_level,
+            required=True,
+        )
+    ]
+    if chosen["foxglove"] == "bridge":
+        server: dict[str, ParameterValue] = {"address": "127.0.0.1", "port": 8765, "capabilities": ["connectionGraph"]}
+        graph.append(
+            Process("foxglove_bridge", "foxglove_bridge", None, "foxglove_bridge",
+                    parameters=common | server, log_level=log_level)
+        )  # fmt: skip
+    elif chosen["foxglove"] != "off":
+        graph.append(
+            Process("tinybev_ros", "foxglove_bridge", "tinybev_ros.foxglove", "foxglove_bridge",
+                    parameters=common | {"backend": chosen["foxglove"]}, log_level=log_level)
+        )  # fmt: skip
+    if chosen["bag"]:
+        # The player makes the clock, so it alone does not follow it. It holds the first message until the node listens.
+        playback: dict[str, ParameterValue] = {
+            "bag": chosen["bag"],
+            "rate": float(chosen["rate"]),
+            "loop": chosen["loop"] == "true",
+            "wait_for": [camera_image_topic(camera) for camera in CAMERAS],
+        }
+        graph.append(
+            Process("tinybev_ros", "bag_player", "tinybev_ros.player", "bag_player",
+                    parameters=playback, log_level=log_level)
+        )  # fmt: skip
+    return graph
+
+
+def ros_arguments(process: Process) -> list[str]:
+    """The ``--ros-args`` command line of a process, for whoever starts it without launch."""
+    arguments = ["--ros-args", "-r", f"__node:={process.name}", "--log-level", process.log_level]
+    if process.namespace:
+        arguments += ["-r", f"__ns:=/{process.namespace.strip('/')}"]
+    for path in process.parameter_files:
+        arguments += ["--params-file", str(path)]
+    for name, value in process.parameters.items():
+        arguments += ["-p", f"{name}:={_yaml(value)}"]
+    for source, target in process.remappings:
+        arguments += ["-r", f"{source}:={target}"]
+    return arguments
+
+
+def share(relative: str) -> Path:
+    """A file of this package's share folder: that of the checkout in a development install, else the installed one."""
+    checkout = Path(tinybev_ros.__file__).resolve().parents[1]
+    if (checkout / "package.xml").is_file():
+        return checkout / relative
+    from ament_index_python.packages import get_package_share_directory
+
+    return Path(get_package_share_directory("tinybev_ros")) / relative
+
+
+def _checked(values: Mapping[str, str]) -> dict[str, str]:
+    """Every argument with its value, checked."""
+    known = {argument.name: argument for argument in ARGUMENTS}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UserError(f"argument {unknown[0]!r} is unknown; the arguments are {', '.join(known)}.")
+    chosen = {name: values.get(name, argument.default) for name, argument in known.items()}
+    for name, argument in known.items():
+        if argument.choices and chosen[name] not in argument.choices:
+            raise UserError(f"{name}: expected one of {', '.join(argument.choices)}, got {chosen[name]!r}.")
+    try:
+        rate = float(chosen["rate"])
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise UserError(f"rate: expected a number greater than 0, got {chosen['rate']!r}.")
+    for name in ("params_file", "bag"):
+        if chosen[name] and not Path(chosen[name]).exists():
+            raise UserError(f"{name}: expected an existing file, found nothing at {chosen[name]!r}; check the path.")
+    return chosen
+
+
+def _yaml(value: ParameterValue) -> str:
+    """A value as YAML on one line, quoted so that a text stays a text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return "[" + ", ".join(_yaml(item) for item in value) + "]"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    return repr(value)

@@ -1,0 +1,95 @@
+"""Occupancy, now and forecast.
+
+Our tensors are [row = x, column = y]. ROS lays a grid out row by row with x running fastest: cell (row, column) of ours
+is ``data[column * width + row]``, with ``width`` the number of cells along x. Each probability is rounded to a per cent.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+from geometry_msgs.msg import Point, Pose
+from nav_msgs.msg import MapMetaData, OccupancyGrid
+from numpy.typing import NDArray
+from std_msgs.msg import Header
+
+from tinybev.geometry import BevGrid
+from tinybev.types import Floats, Occupancy, WeightsInfo
+from tinybev_ros import msg as msgs
+from tinybev_ros.conversions.objects import model_info_to_msg
+
+
+def grid_to_msg(grid: BevGrid, header: Header) -> MapMetaData:
+    """Cell size, extent and origin of a grid.
+
+    Raises:
+        ValueError: the cells are not square; the message has one size for both sides.
+    """
+    (x_min, _, x_step), (y_min, _, y_step) = grid.x_bound, grid.y_bound
+    if x_step != y_step:
+        raise ValueError(f"occupancy grid: expected square cells, got {x_step} x {y_step} m")
+    rows, columns = grid.shape
+    origin = Pose(position=Point(x=float(x_min), y=float(y_min), z=0.0))
+    return MapMetaData(map_load_time=header.stamp, resolution=float(x_step), width=rows, height=columns, origin=origin)
+
+
+def msg_to_grid(info: MapMetaData) -> BevGrid:
+    """The inverse of :func:`grid_to_msg`, for a grid along the axes of its frame."""
+    x, y, step = info.origin.position.x, info.origin.position.y, float(info.resolution)
+    return BevGrid((x, x + info.width * step, step), (y, y + info.height * step, step))
+
+
+def occupancy_to_msg(occupancy: Occupancy, header: Header) -> OccupancyGrid:
+    """Occupancy at the stamp (step 0) as what RViz, Nav2 and Foxglove read."""
+    return OccupancyGrid(
+        header=header, info=grid_to_msg(occupancy.grid, header), data=_percent(occupancy.probability[:1])
+    )
+
+
+def msg_to_occupancy(message: OccupancyGrid) -> tuple[Floats, BevGrid]:
+    """The probability (X, Y) of an OccupancyGrid and its grid; unknown cells (-1) count as free."""
+    return _probability(message.data, 1, message.info)[0], msg_to_grid(message.info)
+
+
+def forecast_to_msg(occupancy: Occupancy, header: Header, weights: WeightsInfo) -> msgs.OccupancyForecast:
+    """Every step of the occupancy, with the occupying objects."""
+    # Past 65535 tracks the ids wrap within 1..65535, so that no object becomes 0, which is none.
+    instances = occupancy.instances.astype(np.int64)
+    wrapped = np.where(instances > 0, (instances - 1) % 0xFFFF + 1, 0)
+    return msgs.OccupancyForecast(
+        header=header,
+        model=model_info_to_msg(weights),
+        time_step=float(occupancy.time_step_s),
+        steps=len(occupancy.probability),
+        info=grid_to_msg(occupancy.grid, header),
+        data=_percent(occupancy.probability),
+        instances=array("H", _ros_layout(wrapped).astype(np.uint16).tobytes()),
+    )
+
+
+def msg_to_forecast(message: msgs.OccupancyForecast) -> Occupancy:
+    """The inverse of :func:`forecast_to_msg`, to the per cent."""
+    shape = (message.steps, message.info.height, message.info.width)
+    instances = np.asarray(message.instances, dtype=np.int64).reshape(shape).swapaxes(1, 2)
+    return Occupancy(
+        probability=_probability(message.data, message.steps, message.info),
+        instances=instances,
+        grid=msg_to_grid(message.info),
+        time_step_s=message.time_step,
+    )
+
+
+def _ros_layout(steps_TXY: NDArray) -> NDArray:
+    """(T, X, Y) -> [step][y][x], contiguous."""
+    return np.ascontiguousarray(steps_TXY.swapaxes(1, 2))
+
+
+def _percent(probability_TXY: Floats) -> array[int]:
+    percent = np.rint(np.clip(probability_TXY, 0.0, 1.0) * 100.0).astype(np.int8)
+    return array("b", _ros_layout(percent).tobytes())
+
+
+def _probability(data: array[int], steps: int, info: MapMetaData) -> Floats:
+    percent = np.asarray(data, dtype=np.float64).reshape(steps, info.height, info.width)
+    return np.maximum(percent, 0.0).swapaxes(1, 2) / 100.0

@@ -1,0 +1,35 @@
+"""Names of topics and frames that bags, node and viewers share: the one definition of each."""
+
+from __future__ import annotations
+
+MAP_FRAME = "map"
+BASE_FRAME = "base_link"
+
+TF = "/tf"
+TF_STATIC = "/tf_static"
+CLOCK = "/clock"
+ODOMETRY = "/odom"
+LIDAR = "/lidar_top"
+ANNOTATIONS = "/markers/annotations"
+DRIVABLE_AREA = "/drivable_area"
+GOAL = "/goal_pose"
+
+
+def sensor_frame(channel: str) -> str:
+    """The frame of a sensor by nuScenes' channel: ``CAM_FRONT`` -> ``cam_front``; a camera's is its optical frame."""
+    return channel.lower()
+
+
+def camera_frame(camera: str) -> str:
+    """The optical frame of a camera: ``CAM_FRONT`` -> ``cam_front``."""
+    return sensor_frame(camera)
+
+
+def camera_image_topic(camera: str) -> str:
+    """The compressed, rectified pictures of a camera (``sensor_msgs/CompressedImage``)."""
+    return f"/{camera.lower()}/image_rect_compressed"
+
+
+def camera_info_topic(camera: str) -> str:
+    """The calibration of a camera (``sensor_msgs/CameraInfo``)."""
+    return f"/{camera.lower()}/camera_info"
