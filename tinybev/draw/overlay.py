@@ -1,0 +1,50 @@
+"""What is drawn over a frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinybev.types import Detections, MapSegment, Occupancy, Plan, Results, Trajectories
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What to draw, all in base_link at the frame's stamp; a part that is None or empty is not drawn.
+
+    Attributes:
+        detections: boxes, in the colour of their class.
+        segments: polylines on the ground; closed outlines of the drivable area are filled by the even-odd rule, so an
+            outline inside another is a hole.
+        trajectories: the modes of each agent, the likelier the more opaque.
+        occupancy: shown in the bird's-eye view.
+        plan: the ego's trajectory, its step marks, and the goal.
+        truth: annotations, as thin outlines in a colour of their own.
+        title: the caption's left side.
+        notice: a sentence nobody may miss, as a banner; None for no banner.
+    """
+
+    detections: Detections | None = None
+    segments: tuple[MapSegment, ...] = ()
+    trajectories: Trajectories | None = None
+    occupancy: Occupancy | None = None
+    plan: Plan | None = None
+    truth: Detections | None = None
+    title: str = ""
+    notice: str | None = None
+
+    @classmethod
+    def of_results(cls, results: Results, title: str = "", truth: Detections | None = None) -> Overlay:
+        """All five outputs of one frame; weights that have never seen data are announced in the banner."""
+        weights = results.weights
+        return cls(
+            detections=results.detections,
+            segments=results.map.segments,
+            trajectories=results.trajectories,
+            occupancy=results.occupancy,
+            plan=results.plan,
+            truth=truth,
+            title=title,
+            notice=None
+            if weights.trained
+            else f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}; the outputs mean nothing",
+        )
