@@ -14,6 +14,9 @@ ANNOTATIONS = "/markers/annotations"
 DRIVABLE_AREA = "/drivable_area"
 GOAL = "/goal_pose"
 
+LATCHED_TOPICS = frozenset({TF_STATIC, DRIVABLE_AREA})
+"""Said once and kept for late subscribers: offered as transient local."""
+
 
 def sensor_frame(channel: str) -> str:
     """The frame of a sensor by nuScenes' channel: ``CAM_FRONT`` -> ``cam_front``; a camera's is its optical frame."""

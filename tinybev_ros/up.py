@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO
 
 from tinybev.errors import UserError
@@ -36,36 +37,37 @@ def run(args: argparse.Namespace) -> int:
     graph = processes({argument.name: getattr(args, argument.name) for argument in ARGUMENTS})
     with running(graph) as started:
         while True:
-            for process, child in started.items():
-                status = child.poll()
-                if status is not None and process.required:
-                    print(f"tinybev up: {process.name} ended with status {status}; stopping.", file=sys.stderr)
+            for running_process in started:
+                status = running_process.child.poll()
+                if status is not None and running_process.process.required:
+                    name = running_process.process.name
+                    print(f"tinybev up: {name} ended with status {status}; stopping.", file=sys.stderr)
                     return 1 if status else 0
             time.sleep(0.2)
 
 
-class RunningProcesses(dict[Process, "subprocess.Popen[str]"]):
-    """The started processes."""
+@dataclass(frozen=True)
+class RunningProcess:
+    """A process of the graph and the child that runs it."""
 
-    def named(self, name: str) -> subprocess.Popen[str]:
-        """The child of the process with that node name."""
-        return next(child for process, child in self.items() if process.name == name)
+    process: Process
+    child: subprocess.Popen[str]
 
 
 @contextmanager
-def running(graph: Sequence[Process], *, sink: IO[str] | None = None) -> Iterator[RunningProcesses]:
+def running(graph: Sequence[Process], *, sink: IO[str] | None = None) -> Iterator[list[RunningProcess]]:
     """The processes of ``graph``, stopped at the end as Ctrl-C would; their output goes, prefixed, to ``sink``.
 
     Raises:
         UserError: a process belongs to a package that only a ROS 2 installation brings.
     """
-    started = RunningProcesses()
+    started: list[RunningProcess] = []
     try:
         for process in graph:
-            started[process] = _start(process, sink or sys.stdout)
+            started.append(RunningProcess(process, _start(process, sink or sys.stdout)))
         yield started
     finally:
-        stop(list(started.values()))
+        stop([running_process.child for running_process in started])
 
 
 def stop(children: Sequence[subprocess.Popen[str]]) -> None:

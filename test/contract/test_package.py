@@ -1,0 +1,84 @@
+"""One version, one list of executables, one list of messages: what stands in two files agrees."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import tinybev
+from tinybev.cli import COMMANDS
+from tinybev.errors import UserError
+from tinybev_ros.bringup import ARGUMENTS, processes, ros_arguments, share
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_package_xml_has_the_version_of_the_python_package() -> None:
+    assert ElementTree.parse(ROOT / "package.xml").findtext("version") == tinybev.__version__
+
+
+def test_every_executable_of_bringup_is_installed_by_cmake_with_the_same_module(tmp_path: Path) -> None:
+    installed = dict(re.findall(r"(\w+):(\w+)", (ROOT / "CMakeLists.txt").read_text()))
+    (tmp_path / "bag").mkdir()
+    for process in processes({"bag": str(tmp_path / "bag")}):
+        assert process.module is not None
+        assert installed[process.executable] == process.module.rsplit(".", 1)[1]
+
+
+def test_every_message_is_generated_and_every_field_commented() -> None:
+    import tinybev_ros.msg as generated
+
+    for path in sorted((ROOT / "msg").glob("*.msg")):
+        assert hasattr(generated, path.stem), f"{path.stem} is not built; run `make setup`"
+        for line in path.read_text().splitlines():
+            is_constant = re.match(r"\w+ [A-Z_]+=", line)
+            assert not line or line.startswith("#") or is_constant or "# " in line or "Header" in line, line
+
+
+def test_bag_playback_brings_simulated_time_to_everyone_but_the_player(tmp_path: Path) -> None:
+    graph = {process.name: process for process in processes({"bag": str(tmp_path), "foxglove": "websocket"})}
+    assert graph["tinybev"].parameters["use_sim_time"] is True
+    assert graph["foxglove_bridge"].parameters == {"use_sim_time": True, "backend": "websocket"}
+    assert "use_sim_time" not in graph["bag_player"].parameters
+    assert not any(process.parameters["use_sim_time"] for process in processes({}))
+
+
+def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
+    bag = tmp_path / "it's 1"
+    bag.mkdir()
+    player = processes({"bag": str(bag), "namespace": "car", "loop": "true"})[-1]
+    arguments = ros_arguments(player)
+    assert f"bag:='{str(bag).replace(chr(39), chr(39) * 2)}'" in arguments
+    assert "loop:=true" in arguments
+    node = processes({"namespace": "car"})[0]
+    assert "__ns:=/car" in ros_arguments(node)
+    assert str(share("config/tinybev.yaml")) in ros_arguments(node)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"bags": "x"}, "argument 'bags' is unknown"),
+        ({"foxglove": "rviz"}, "foxglove: expected one of sdk, websocket, bridge, off, got 'rviz'"),
+        ({"rate": "fast"}, "rate: expected a number greater than 0, got 'fast'"),
+        ({"rate": "0"}, "rate: expected a number greater than 0, got '0'"),
+        ({"bag": "/nowhere/at/all"}, "bag: expected an existing file, found nothing at"),
+    ],
+)
+def test_an_argument_that_is_not_understood_is_refused(values: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        processes(values)
+
+
+def test_every_argument_has_a_default_it_accepts() -> None:
+    assert processes({argument.name: argument.default for argument in ARGUMENTS})
+
+
+def test_every_command_names_a_module_of_this_project() -> None:
+    for command in COMMANDS:
+        path = ROOT.joinpath(*command.module.split("."))
+        roots = (path, ROOT / "training" / Path(*command.module.split(".")))
+        assert any(p.with_suffix(".py").exists() or (p / "__init__.py").exists() for p in roots), command

@@ -1,0 +1,233 @@
+"""``tinybev demo``: a recording through the node and out again, to look at.
+
+A nuScenes-format scene becomes a rosbag2 (or a bag is taken as it is), the graph of ``bringup`` plays it through the
+node with Foxglove beside it, the outputs are recorded, pictures are drawn, a summary is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from tinybev.errors import UserError
+from tinybev.types import CAMERAS
+from tinybev_ros import diagnostics, topics
+from tinybev_ros.bag import open_bag
+from tinybev_ros.bag_writer import BagFormat, writing_bag
+from tinybev_ros.bringup import processes
+from tinybev_ros.recorder import Recorder
+from tinybev_ros.replay_pictures import Pictures, draw_replay
+from tinybev_ros.up import RunningProcess, running, stop
+
+NODE = "tinybev"
+RECORDED: tuple[tuple[str, str], ...] = (
+    (f"/{NODE}/detections", "tinybev_ros/msg/DetectedObjects"),
+    (f"/{NODE}/map_segments", "tinybev_ros/msg/MapSegments"),
+    (f"/{NODE}/trajectories", "tinybev_ros/msg/PredictedTrajectories"),
+    (f"/{NODE}/occupancy", "nav_msgs/msg/OccupancyGrid"),
+    (f"/{NODE}/occupancy_forecast", "tinybev_ros/msg/OccupancyForecast"),
+    (f"/{NODE}/path", "nav_msgs/msg/Path"),
+    (f"/{NODE}/plan", "tinybev_ros/msg/PlannedTrajectory"),
+    (diagnostics.TOPIC, "diagnostic_msgs/msg/DiagnosticArray"),
+)
+QUIET_S = 3.0
+"""The last frame is through when no result has come for this long after the end of the bag."""
+DRAIN_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is played.
+
+    Attributes:
+        bag: the rosbag2.
+        source: where it comes from, in words.
+        duration_s: its length.
+        cameras: how many of the six cameras have images in it.
+    """
+
+    bag: Path
+    source: str
+    duration_s: float
+    cameras: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``tinybev demo``."""
+    parser.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset to play a scene of")
+    parser.add_argument("--version", default="v1.0-mini", help="folder of its tables")
+    parser.add_argument("--scene", help="scene to play; the first one where left out")
+    parser.add_argument("--bag", type=Path, help="rosbag2 to play, in place of a dataset")
+    parser.add_argument("--bundle", default="", help="weights and manifest; config/tinybev.yaml's where left out")
+    parser.add_argument("--foxglove", default="sdk", choices=("sdk", "websocket", "off"), help="Foxglove server")
+    parser.add_argument("--rate", default="1.0", help="speed of playback")
+    parser.add_argument("--loop", action="store_true", help="play again and again until Ctrl-C")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder of the pictures, bags and summary")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the demo; returns 0 when at least one frame came out of the node."""
+    recording = prepare_input(args)
+    print(f"demo: playing {recording.source}, {recording.duration_s:.1f} s, {recording.cameras} cameras")
+    graph = processes(
+        {
+            "bag": str(recording.bag),
+            "bundle": args.bundle,
+            "foxglove": args.foxglove,
+            "loop": "true" if args.loop else "false",
+            "rate": args.rate,
+            "log_level": "warn",
+        }
+    )
+    if args.foxglove != "off":
+        print("demo: in Foxglove, open the connection ws://127.0.0.1:8765 and import config/foxglove_layout.json")
+    output_bag = args.out / "outputs"
+    with writing_bag(output_bag, BagFormat(), overwrite=True) as bag, Recorder(bag, RECORDED, NODE) as recorder:
+        with running(graph, sink=sys.stderr) as started:
+            try:
+                follow(started, recorder, recording, endless=args.loop)
+            except KeyboardInterrupt:
+                print("demo: stopped, drawing what there is", file=sys.stderr)
+            # The node says its last word on /diagnostics when it stops: the recorder outlives it.
+            stop([started[0].child])
+    pictures = draw_replay(recording.bag, output_bag, NODE, args.out)
+    summary = summarize(recording, recorder)
+    write_json(args.out / "summary.json", summary)
+    report(summary, pictures, args.out)
+    return 0 if pictures.frames else 1
+
+
+def prepare_input(args: argparse.Namespace) -> Input:
+    """The bag to play: the one named, or the scene of a dataset, converted.
+
+    Raises:
+        UserError: neither or both are named, or what is named cannot be read.
+    """
+    if (args.bag is None) == (args.dataroot is None):
+        raise UserError(
+            "expected a recording to play: DATAROOT=<nuScenes-format folder> VERSION=<v1.0-mini> SCENE=<scene-0061>, "
+            f"or BAG=<rosbag2>, got {'both' if args.bag else 'neither'}."
+        )
+    if args.bag is not None:
+        return describe(args.bag, str(args.bag))
+    from tinybev_ros.nuscenes2bag import convert_scene  # the devkit is only needed here
+    from tinybev_ros.nuscenes_dataset import open_dataset
+
+    nusc = open_dataset(args.dataroot, args.version)
+    scene = args.scene or nusc.scene[0]["name"]
+    conversion = convert_scene(nusc, scene, args.out / "input" / scene, overwrite=True)
+    print("\n".join(f"demo: {line}" for line in conversion.lines()))
+    return describe(conversion.bag, f"{scene} of {args.version}")
+
+
+def describe(path: Path, source: str) -> Input:
+    """What is in a bag."""
+    with open_bag(path) as bag:
+        cameras = sum(topics.camera_image_topic(camera) in bag.topics for camera in CAMERAS)
+        if cameras == 0:
+            raise UserError(
+                f"{path} has no images on {topics.camera_image_topic(CAMERAS[0])} and the like; "
+                "expected a recording with camera pictures, check that the dataset's sample files are on the disk."
+            )
+        return Input(path, source, (bag.end_ns - bag.start_ns) / 1e9, cameras)
+
+
+def follow(started: list[RunningProcess], recorder: Recorder, recording: Input, *, endless: bool) -> None:
+    """Waits, with a progress bar of the recording's time, until it has ended and the last result has come.
+
+    Raises:
+        UserError: the node ended before the recording did.
+    """
+    node, player = (next(item.child for item in started if item.process.name == name) for name in (NODE, "bag_player"))
+    plan_topic = f"/{NODE}/plan"
+    with tqdm(total=None if endless else round(recording.duration_s, 1), unit="s", desc="playing", disable=None) as bar:
+        first_ns = 0
+        while player.poll() is None:
+            if node.poll() is not None:
+                raise UserError(f"the node ended with status {node.returncode} before the recording did; see above.")
+            now_ns = recorder.sim_time_ns
+            first_ns = first_ns or now_ns
+            bar.n = round((now_ns - first_ns) / 1e9, 1)
+            bar.set_postfix(results=recorder.counts[plan_topic])
+            time.sleep(0.2)
+    if player.returncode:
+        raise UserError(f"playback ended with status {player.returncode}; see above.")
+    last_change, seen, deadline = time.monotonic(), -1, time.monotonic() + DRAIN_TIMEOUT_S
+    while time.monotonic() < min(last_change + QUIET_S, deadline) and node.poll() is None:
+        if recorder.counts[plan_topic] != seen:
+            seen, last_change = recorder.counts[plan_topic], time.monotonic()
+        time.sleep(0.1)
+
+
+def summarize(recording: Input, recorder: Recorder) -> dict[str, object]:
+    """The summary as it is written to ``summary.json``.
+
+    Raises:
+        UserError: the node never said anything on /diagnostics.
+    """
+    import torch
+
+    said = recorder.report
+    if said is None or said.weights is None:
+        raise UserError(f"nothing of {NODE} came on {diagnostics.TOPIC}, so there is nothing to sum up; see above.")
+    counts = said.counts
+    return {
+        "input": {"source": recording.source, "duration_s": recording.duration_s, "cameras": recording.cameras},
+        "frames": {
+            "assembled": counts.assembled,
+            "partial": counts.partial,
+            "inferred": counts.inferred,
+            "dropped": counts.dropped,
+        },
+        "topics": dict(recorder.counts),
+        "latency_ms": {stage: {"p50": times.p50, "p95": times.p95} for stage, times in said.stages.items()},
+        "weights": {
+            "name": said.weights.name,
+            "trained_on": said.weights.trained_on,
+            "sha256": said.weights.sha256,
+        },
+        "machine": {
+            "cpu": cpu_name(),
+            "cores": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "torch": torch.__version__,
+        },
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as the kernel tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON that is whole or not there."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def report(summary: dict[str, object], pictures: Pictures, out: Path) -> None:
+    """Prints the summary and where everything lies."""
+    frames, latency, weights = summary["frames"], summary["latency_ms"], summary["weights"]
+    assert isinstance(frames, dict) and isinstance(latency, dict) and isinstance(weights, dict)
+    print("demo: frames    " + ", ".join(f"{count} {name}" for name, count in frames.items()))
+    for stage, times in latency.items():
+        print(f"demo: {stage:<12} p50 {times['p50']:7.1f} ms   p95 {times['p95']:7.1f} ms")
+    print(f"demo: weights   {weights['name']}, trained on {weights['trained_on']}")
+    for path in (*pictures.frames, pictures.video, out / "outputs", out / "summary.json"):
+        if path is not None:
+            print(f"demo: wrote     {path}")

@@ -1,0 +1,213 @@
+"""Pictures of a replay: the cameras of the input bag with the recorded outputs, stamp by stamp.
+
+Drawn after the replay, from the two bags, so that drawing takes no time from the node.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from tf2_msgs.msg import TFMessage
+from tqdm import tqdm
+from visualization_msgs.msg import Marker, MarkerArray
+
+import tinybev_ros.msg as messages
+from tinybev.draw.mosaic import draw_mosaic
+from tinybev.draw.overlay import Overlay
+from tinybev.draw.picture_files import VideoWriter, write_png
+from tinybev.geometry import Array, invert, yaw_of
+from tinybev.transform_buffer import TransformBuffer, TransformUnknownError
+from tinybev.types import CAMERAS, CameraFrame, Detections, Frame
+from tinybev_ros import conversions, topics
+from tinybev_ros.bag import Bag, BagMessage, open_bag
+
+IMAGE_WINDOW_NS = 100_000_000
+"""A frame's images are the newest of each camera within this time before the frame's stamp."""
+TRUTH_WINDOW_NS = 60_000_000
+"""Annotations are drawn on frames this close to their keyframe."""
+LOG_DELAY_NS = 200_000_000
+"""Recorders log a message up to this long after its header stamp."""
+IMAGES_KEPT = 8
+
+OUTPUTS: dict[str, tuple[str, type[Any]]] = {
+    "detections": ("detections", messages.DetectedObjects),
+    "map_segments": ("segments", messages.MapSegments),
+    "trajectories": ("trajectories", messages.PredictedTrajectories),
+    "occupancy_forecast": ("occupancy", messages.OccupancyForecast),
+    "plan": ("plan", messages.PlannedTrajectory),
+}
+"""The recorded outputs by the last part of their topic: the part of the overlay they are, and their type."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What was drawn: the video, None where there was no frame, and the first, middle and last frame."""
+
+    video: Path | None
+    frames: tuple[Path, ...]
+
+
+@dataclass
+class _Input:
+    """What of the input bag is known up to now."""
+
+    transforms: TransformBuffer = field(default_factory=TransformBuffer)
+    images: dict[str, deque[tuple[int, bytes]]] = field(
+        default_factory=lambda: {camera: deque(maxlen=IMAGES_KEPT) for camera in CAMERAS}
+    )
+    calibration: dict[str, tuple[Array, tuple[int, int]]] = field(default_factory=dict)
+    annotations: deque[tuple[int, MarkerArray]] = field(default_factory=lambda: deque(maxlen=IMAGES_KEPT))
+
+
+def draw_replay(input_bag: Path, output_bag: Path, node: str, out: Path) -> Pictures:
+    """Draws every recorded frame into ``replay.mp4`` and the first, middle and last one as PNG.
+
+    Args:
+        input_bag: what was played: images, calibration, transforms and, where it has them, annotations.
+        output_bag: what the node called ``node`` answered.
+        out: folder of the pictures.
+
+    Raises:
+        UserError: one of the bags cannot be read.
+    """
+    outputs = _read_outputs(output_bag, node)
+    stamps = sorted(outputs)
+    if not stamps:
+        return Pictures(None, ())
+    chosen = {stamps[0]: "first", stamps[len(stamps) // 2]: "middle", stamps[-1]: "last"}
+    rate_hz = _frame_rate(stamps)
+    frames: list[Path] = []
+    with open_bag(input_bag) as bag, VideoWriter(out / "replay.mp4", fps=rate_hz) as video:
+        progress = tqdm(_frames(bag, stamps), total=len(stamps), desc="pictures", unit="frame", disable=None)
+        for frame, truth in progress:
+            seconds = (frame.stamp_ns - stamps[0]) / 1e9
+            picture = draw_mosaic(frame, _overlay(outputs[frame.stamp_ns], truth, f"{input_bag.name}  {seconds:.2f} s"))
+            video.write(picture)
+            if frame.stamp_ns in chosen:
+                path = out / f"frame_{chosen[frame.stamp_ns]}.png"
+                write_png(path, picture)
+                frames.append(path)
+    return Pictures(out / "replay.mp4", tuple(frames))
+
+
+def _read_outputs(output_bag: Path, node: str) -> dict[int, dict[str, Any]]:
+    """The recorded messages by their header's stamp and the part of the overlay they are."""
+    by_stamp: dict[int, dict[str, Any]] = {}
+    with open_bag(output_bag) as bag:
+        for message in bag.messages([f"/{node}/{name}" for name in OUTPUTS]):
+            part, message_type = OUTPUTS[message.topic.removeprefix(f"/{node}/")]
+            decoded = deserialize_message(message.data, message_type)
+            by_stamp.setdefault(conversions.msg_to_stamp(decoded.header.stamp), {})[part] = decoded
+    return by_stamp
+
+
+def _frame_rate(stamps: Sequence[int]) -> float:
+    """Frames per second of a video that runs in real time; 1 for a single frame."""
+    return max(1.0, (len(stamps) - 1) / ((stamps[-1] - stamps[0]) / 1e9)) if len(stamps) > 1 else 1.0
+
+
+def _frames(bag: Bag, stamps: Sequence[int]) -> Iterator[tuple[Frame, Detections | None]]:
+    """The frame of every stamp, with its annotations where it is a keyframe, read in one pass over the bag."""
+    waiting = deque(stamps)
+    known = _Input()
+    wanted = [topics.TF, topics.TF_STATIC, topics.ANNOTATIONS]
+    for camera in CAMERAS:
+        wanted += [topics.camera_image_topic(camera), topics.camera_info_topic(camera)]
+    camera_of = {topics.camera_image_topic(camera): camera for camera in CAMERAS}
+    info_of = {topics.camera_info_topic(camera): camera for camera in CAMERAS}
+    for message in bag.messages(wanted):
+        while waiting and message.stamp_ns > waiting[0] + LOG_DELAY_NS:
+            yield _frame_at(known, waiting.popleft())
+        _learn(known, message, camera_of.get(message.topic), info_of.get(message.topic))
+    while waiting:
+        yield _frame_at(known, waiting.popleft())
+
+
+def _learn(known: _Input, message: BagMessage, image_of: str | None, info_of: str | None) -> None:
+    """Adds one message of the input bag to what is known."""
+    if image_of is not None:
+        image = deserialize_message(message.data, CompressedImage)
+        known.images[image_of].append((conversions.msg_to_stamp(image.header.stamp), bytes(image.data)))
+    elif info_of is not None:
+        known.calibration[info_of] = conversions.msg_to_intrinsics(deserialize_message(message.data, CameraInfo))
+    elif message.topic == topics.ANNOTATIONS:
+        markers = deserialize_message(message.data, MarkerArray)
+        if markers.markers:
+            stamp = conversions.msg_to_stamp(markers.markers[0].header.stamp)
+            known.annotations.append((stamp, markers))
+    else:
+        for transform in deserialize_message(message.data, TFMessage).transforms:
+            parent, child = transform.header.frame_id, transform.child_frame_id
+            parent_T_child = conversions.msg_to_transform(transform.transform)
+            if message.topic == topics.TF_STATIC:
+                known.transforms.set_static(parent, child, parent_T_child)
+            else:
+                stamp = conversions.msg_to_stamp(transform.header.stamp)
+                known.transforms.set_dynamic(parent, child, stamp, parent_T_child)
+
+
+def _frame_at(known: _Input, stamp_ns: int) -> tuple[Frame, Detections | None]:
+    """The frame with reference stamp ``stamp_ns``, and its annotations or None."""
+    images: dict[str, CameraFrame] = {}
+    for camera, (intrinsics, size) in known.calibration.items():
+        recent = [item for item in known.images[camera] if stamp_ns - IMAGE_WINDOW_NS < item[0] <= stamp_ns]
+        base_T_camera = _lookup(known, topics.BASE_FRAME, topics.camera_frame(camera), stamp_ns)
+        if recent and base_T_camera is not None:
+            image_ns, data = recent[-1]
+            map_T_base = _lookup(known, topics.MAP_FRAME, topics.BASE_FRAME, image_ns)
+            images[camera] = CameraFrame(camera, image_ns, data, intrinsics, size, base_T_camera, map_T_base)
+    map_T_base = _lookup(known, topics.MAP_FRAME, topics.BASE_FRAME, stamp_ns)
+    truth = None
+    if map_T_base is not None and known.annotations:
+        keyframe_ns, markers = min(known.annotations, key=lambda item: abs(item[0] - stamp_ns))
+        if abs(keyframe_ns - stamp_ns) <= TRUTH_WINDOW_NS:
+            truth = _annotations(markers.markers, map_T_base)
+    return Frame(stamp_ns, images, map_T_base), truth
+
+
+def _lookup(known: _Input, target: str, source: str, stamp_ns: int) -> Array | None:
+    try:
+        return known.transforms.lookup(target, source, stamp_ns)
+    except TransformUnknownError:
+        return None
+
+
+def _annotations(markers: Sequence[Marker], map_T_base: Array) -> Detections:
+    """Annotation cubes of the map, as boxes in base_link; class and velocity are not in them."""
+    base_T_map = invert(map_T_base)
+    poses = [base_T_map @ conversions.msg_to_pose(marker.pose) for marker in markers]
+    count = len(poses)
+    return Detections(
+        centers=np.array([pose[:3, 3] for pose in poses]).reshape(count, 3),
+        sizes=np.array([[marker.scale.x, marker.scale.y, marker.scale.z] for marker in markers]).reshape(count, 3),
+        yaws=np.array([yaw_of(pose[:3, :3]) for pose in poses]),
+        velocities=np.zeros((count, 2)),
+        scores=np.ones(count),
+        class_ids=np.zeros(count, dtype=np.int64),
+        attribute_ids=np.full(count, -1, dtype=np.int64),
+        track_ids=np.array([marker.id for marker in markers], dtype=np.int64),
+    )
+
+
+def _overlay(outputs: dict[str, Any], truth: Detections | None, title: str) -> Overlay:
+    """What the node said of one frame; a topic whose message did not arrive is not drawn."""
+    first = next(iter(outputs.values()))
+    weights = conversions.msg_to_model_info(first.model)
+    converters = {
+        "detections": conversions.msg_to_detections,
+        "segments": conversions.msg_to_map_segments,
+        "trajectories": conversions.msg_to_trajectories,
+        "occupancy": conversions.msg_to_forecast,
+        "plan": conversions.msg_to_plan,
+    }
+    parts: dict[str, Any] = {part: converters[part](message) for part, message in outputs.items()}
+    notice = None if weights.trained else f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}"
+    return Overlay(**parts, truth=truth, title=title, notice=notice)
+
