@@ -70,7 +70,9 @@ class BuildRos(Command):
         return {}
 
     def get_source_files(self) -> list[str]:
-        return [str(path.relative_to(ROOT)) for folder in ("msg", "cmake") for path in sorted((ROOT / folder).iterdir())]
+        return [
+            str(path.relative_to(ROOT)) for folder in ("msg", "cmake") for path in sorted((ROOT / folder).iterdir())
+        ]
 
 
 def ros_prefixes() -> list[str]:

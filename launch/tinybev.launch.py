@@ -1,11 +1,11 @@
 """Starts the node, a Foxglove server and, with ``bag:=``, playback: the list is tinybev_ros/bringup.py."""
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from launch import LaunchContext, LaunchDescription
 from tinybev_ros.bringup import ARGUMENTS, Process, processes
 
 

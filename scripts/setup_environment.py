@@ -37,7 +37,7 @@ class Step:
     advice: str
 
 
-class StepFailed(Exception):
+class StepFailedError(Exception):
     """A command of a step failed; the message says which."""
 
 
@@ -61,7 +61,7 @@ def main() -> int:
         log.unlink(missing_ok=True)
         try:
             step.run(log)
-        except StepFailed as failure:
+        except StepFailedError as failure:
             print(
                 f"setup: step {number} ({step.name}) failed: {failure} {step.advice} "
                 f"The whole output is in {log.relative_to(ROOT)}.",
@@ -87,7 +87,7 @@ def all_steps() -> list[Step]:
         Step("environment", "creating the virtual environment .venv", (), create_environment,
              "Install your system's venv package (on Debian and Ubuntu: python3-venv) and run `make setup` again."),
         Step("packages", "installing ROS 2 Kilted and the Python packages (about 2 GB)", requirements, install_packages,
-             "Check the network connection to your package index and the free disk space, then run `make setup` again."),
+             "Check the connection to your package index and the free disk space, then run `make setup` again."),
         Step("interfaces", "building the message packages that have no wheel",
              (ROOT / "scripts" / "build_interfaces.py",), build_interfaces,
              "Check that a C and a C++ compiler work (`c++ --version`), then run `make setup` again."),
@@ -105,7 +105,7 @@ def all_steps() -> list[Step]:
 
 def missing_tools() -> str | None:
     """A sentence on the first thing this machine lacks, or None."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036  (this runs before anything has checked it)
         return (
             f"expected Python 3.10 or later, found {sys.version.split()[0]} at {sys.executable}; "
             "install a newer one and run `make setup PYTHON=python3.x`."
@@ -166,8 +166,8 @@ def call(command: list[str], log: Path, *, progress: bool = False) -> None:
                     end = "\r" if sys.stdout.isatty() else "\n"
                     print(f"      {collected} packages, {note:<40.40}", end=end, flush=True)
     if process.wait() != 0:
-        raise StepFailed(f"`{' '.join(Path(command[0]).name if i == 0 else c for i, c in enumerate(command[:4]))} ...` "
-                         f"ended with status {process.returncode}, its last line was: {last!r}.")  # fmt: skip
+        shown = " ".join([Path(command[0]).name, *command[1:4]])
+        raise StepFailedError(f"`{shown} ...` ended with status {process.returncode}, its last line was: {last!r}.")
 
 
 def checksum(step: Step) -> str:

@@ -1,8 +1,8 @@
-"""The node's parameters: the one place of their names, defaults, bounds and descriptions.
+"""The node's parameters: the one place of their names, bounds and descriptions, and of those defaults that are its own.
 
-The ROS side declares its parameters from :class:`NodeConfig`, ``config/tinybev.yaml`` repeats its defaults, and the
-README's table is :func:`parameter_table`. What belongs to the weights (classes, grid, image size, horizons) is in the
-bundle's manifest and is no parameter.
+The ROS side declares its parameters from :class:`NodeConfig`; ``config_docs`` writes ``config/tinybev.yaml`` and the
+README's table from it. What belongs to the weights (classes, grid, image size, horizons) is in the bundle's manifest
+and is no parameter.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tinybev.errors import UserError
+from tinybev.frames import IncompletePolicy, SyncOptions
+from tinybev.runtime.options import PipelineOptions
 from tinybev.types import CAMERAS
 
 Value = bool | int | float | str
+_PIPELINE, _SYNC = PipelineOptions(), SyncOptions()  # their defaults are the parameters' defaults
 
 
 @dataclass(frozen=True)
@@ -87,21 +90,38 @@ class NodeConfig:
         "untrained:nano", "weights and manifest: a folder, or `untrained:VARIANT[:SEED]` for seeded weights"
     )
     device: str = _parameter(
-        "auto", "where the network runs; auto: cuda where PyTorch finds it", choices=("auto", "cpu", "cuda")
+        _PIPELINE.device, "where the network runs; auto: cuda where PyTorch finds it", choices=("auto", "cpu", "cuda")
     )
-    threads: int = _parameter(0, "threads of the network on the CPU; 0: PyTorch's choice", minimum=0, maximum=256)
-    score_threshold: float = _parameter(0.3, "objects below this confidence are left out", minimum=0, maximum=1)
-    max_objects: int = _parameter(200, "at most this many objects a frame, the best ones", minimum=1, maximum=1000)
-    map_threshold: float = _parameter(0.5, "map cells below this probability are left out", minimum=0, maximum=1)
+    threads: int = _parameter(
+        _PIPELINE.threads, "threads of the network on the CPU; 0: PyTorch's choice", minimum=0, maximum=256
+    )
+    score_threshold: float = _parameter(
+        _PIPELINE.score_threshold, "objects below this confidence are left out", minimum=0, maximum=1
+    )
+    max_objects: int = _parameter(
+        _PIPELINE.max_objects, "at most this many objects a frame, the best ones", minimum=1, maximum=1000
+    )
+    map_threshold: float = _parameter(
+        _PIPELINE.map_threshold, "map cells below this probability are left out", minimum=0, maximum=1
+    )
     occupancy_threshold: float = _parameter(
-        0.3, "cells from this probability on count as occupied by an object", minimum=0, maximum=1
+        _PIPELINE.occupancy_threshold,
+        "cells from this probability on count as occupied by an object",
+        minimum=0,
+        maximum=1,
     )
-    refine_plan: bool = _parameter(True, "move the plan away from predicted occupancy")
-    use_ego_status: bool = _parameter(True, "give speed, yaw rate and acceleration to the planner")
+    refine_plan: bool = _parameter(_PIPELINE.refine_plan, "move the plan away from predicted occupancy")
+    use_ego_status: bool = _parameter(_PIPELINE.use_ego_status, "give speed, yaw rate and acceleration to the planner")
     image_transport: str = _parameter(
         "compressed",
         "compressed: sensor_msgs/CompressedImage; raw: sensor_msgs/Image through cv_bridge",
         choices=("compressed", "raw"),
+    )
+    image_reliability: str = _parameter(
+        "best_effort",
+        "best_effort receives from every publisher and may lose images under load; reliable loses none, and receives "
+        "from reliable publishers only",
+        choices=("best_effort", "reliable"),
     )
     image_topic: str = _parameter(
         "/{camera}/image_rect_compressed",
@@ -110,32 +130,46 @@ class NodeConfig:
     camera_info_topic: str = _parameter(
         "/{camera}/camera_info", "topic of a camera's CameraInfo; `{camera}` and `{CAMERA}` as in image_topic"
     )
-    camera_frame: str = _parameter("{camera}", "optical frame of a camera; `{camera}` and `{CAMERA}` as in image_topic")
+    camera_frame: str = _parameter(
+        "",
+        "optical frame of a camera, `{camera}` and `{CAMERA}` as in image_topic; empty: what its images' headers say",
+    )
     base_frame: str = _parameter("base_link", "frame of the vehicle: x forward, y left, z up; results are in it")
     map_frame: str = _parameter("map", "frame in which the vehicle's pose is looked up; odometry stands in without it")
     calibration_file: str = _parameter(
-        "", "YAML of camera mountings for recordings without them in the transform tree; empty: none"
+        "", "YAML of fixed transforms, for recordings that lack the cameras' mountings; empty: none"
     )
     sync_max_wait: float = _parameter(
-        0.15, "how long a frame waits for its last camera before it goes without", unit="s", minimum=0.01, maximum=2
+        _SYNC.max_wait_s,
+        "how long a frame waits for its last camera before it goes without",
+        unit="s",
+        minimum=0.01,
+        maximum=2,
+    )
+    sync_incomplete: str = _parameter(
+        _SYNC.incomplete.value,
+        "a revolution in which cameras skipped; join: joined with its complement of the next one where there is one; "
+        "partial: leaves as it is and names the missing cameras",
+        choices=tuple(policy.value for policy in IncompletePolicy),
     )
     sync_phases: str = _parameter(
         "learn",
-        "when each camera fires within a revolution: `learn`, or six seconds in the order "
-        f"{', '.join(camera.lower() for camera in CAMERAS)}, separated by commas",
+        "when each camera fires within a revolution: `learn`, or six times in seconds, separated by commas, in the "
+        f"order {', '.join(camera.lower() for camera in CAMERAS)}",
     )
-    sync_incomplete: str = _parameter(
-        "partial",
-        "a revolution in which cameras skipped: partial: a frame that names the missing cameras; "
-        "join: joined with its complement of the next revolution; skip: no frame",
-        choices=("partial", "join", "skip"),
+    sync_period: float = _parameter(
+        0.0, "time between two revolutions where sync_phases gives times; 0: learnt", unit="s", minimum=0, maximum=1
     )
-    transform_wait: float = _parameter(
-        0.1, "how long a frame waits for a pose that arrives after its images", unit="s", minimum=0, maximum=2
+    input_wait: float = _parameter(
+        0.1,
+        "how long a frame waits for a calibration or a pose that arrives after its images",
+        unit="s",
+        minimum=0,
+        maximum=2,
     )
     command: str = _parameter(
         "auto",
-        "driving command; auto: left or right where the goal pose lies to that side, forward otherwise",
+        "driving command; auto: left or right where the goal pose lies more than 20 degrees to that side, else forward",
         choices=("auto", "left", "right", "forward"),
         read_only=False,
     )
@@ -185,20 +219,45 @@ def checked_value(name: str, value: object) -> Value:
     return value
 
 
+def sync_options(config: NodeConfig) -> SyncOptions:
+    """The synchronizer's options.
+
+    Raises:
+        UserError: ``sync_phases`` is neither ``learn`` nor six times, or does not fit ``sync_period``.
+    """
+    phases_s: dict[str, float] | None = None
+    if config.sync_phases != "learn":
+        try:
+            times = [float(text) for text in config.sync_phases.split(",")]
+        except ValueError:
+            times = []
+        if len(times) != len(CAMERAS) or not all(map(math.isfinite, times)):
+            raise UserError(
+                f"parameter 'sync_phases': expected 'learn' or {len(CAMERAS)} times in seconds separated by commas, "
+                f"got {config.sync_phases!r}; correct it."
+            )
+        phases_s = dict(zip(CAMERAS, times, strict=True))
+    if (phases_s is None) != (config.sync_period == 0):
+        raise UserError(
+            f"parameters 'sync_phases' and 'sync_period' belong together, got {config.sync_phases!r} and "
+            f"{config.sync_period:g} s; give both, or 'learn' and 0."
+        )
+    return SyncOptions(
+        max_wait_s=config.sync_max_wait,
+        phases_s=phases_s,
+        period_s=config.sync_period or None,
+        incomplete=IncompletePolicy(config.sync_incomplete),
+    )
+
+
+def pipeline_options(config: NodeConfig) -> PipelineOptions:
+    """The pipeline's options: the parameters of the same names."""
+    return PipelineOptions(**{option.name: getattr(config, option.name) for option in fields(PipelineOptions)})
+
+
 def fill_template(template: str, camera: str) -> str:
     """A topic or frame name of ``camera``: ``{camera}`` becomes ``cam_front``, ``{CAMERA}`` becomes ``CAM_FRONT``."""
     return template.replace("{camera}", camera.lower()).replace("{CAMERA}", camera)
-
-
-def parameter_table() -> str:
-    """The parameters as a Markdown table, for the README."""
-    lines = ["| parameter | default | unit | allowed | meaning |", "| --- | --- | --- | --- | --- |"]
-    for spec in PARAMETERS.values():
-        default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
-        meaning = spec.description if spec.read_only else f"{spec.description} (can be set while running)"
-        cells = [f"`{spec.name}`", f"`{default}`" if default else "empty", spec.unit, spec.allowed, meaning]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
 
 
 _TYPE_WORDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}

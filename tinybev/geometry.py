@@ -6,7 +6,7 @@ Conventions, stated once for the whole project:
   nuScenes' ego frame), a camera is an optical frame (x right, y down, z forward).
 * ``a_T_b`` is a 4x4 matrix that takes points from b to a.
 * The grid: rows run along x from rear to front, columns along y from right to left. Cell (row, column) covers
-  ``[x_min + row * x_step, x_min + (row + 1) * x_step)`` and likewise in y, so a tensor axis pair ``XY`` is (row, column)
+  ``[x_min + row * x_step, x_min + (row + 1) * x_step)`` and likewise in y, so a tensor's axes ``XY`` are (row, column)
   and no axis is ever flipped between a tensor and base_link.
 * Quaternions are (x, y, z, w), as in ROS. nuScenes stores (w, x, y, z): convert at that door with
   :func:`quaternion_from_wxyz`.
@@ -72,7 +72,7 @@ def count_cells(bound: Bound, name: str = "bound") -> int:
     """
     low, high, step = bound
     cells = (high - low) / step if step > 0 else 0.0
-    if cells < 1 or abs(cells - round(cells)) > 1e-6:
+    if round(cells) < 1 or abs(cells - round(cells)) > 1e-6:
         raise ValueError(f"{name}: expected (min, max, step) with min < max and a step that divides it, got {bound}")
     return round(cells)
 

@@ -133,7 +133,9 @@ class TransformBuffer:
             common_T_target = self._chain(up_from_target, common, stamp_ns, extrapolate_ns)
         return invert(common_T_target) @ common_T_source
 
-    def wait_for(self, target: str, source: str, stamp_ns: int, timeout_s: float, extrapolate_s: float = 0.0) -> Array:
+    def wait_for(
+        self, target: str, source: str, stamp_ns: int | None, timeout_s: float, extrapolate_s: float = 0.0
+    ) -> Array:
         """Like :meth:`lookup`, waiting up to ``timeout_s`` for a sample at or after the stamp before extrapolating.
 
         Raises:

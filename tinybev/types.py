@@ -6,7 +6,7 @@ integer nanoseconds. N counts objects, K modes, T time steps, X and Y grid rows 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 import numpy as np
@@ -161,6 +161,10 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def first(self, count: int) -> Detections:
+        """The first ``count`` boxes, or all where there are fewer."""
+        return Detections(**{item.name: getattr(self, item.name)[:count] for item in fields(self)})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,21 +24,18 @@ from tinybev_ros import diagnostics, topics
 from tinybev_ros.bag import open_bag
 from tinybev_ros.bag_writer import BagFormat, writing_bag
 from tinybev_ros.bringup import processes
+from tinybev_ros.diagnostics import Report
+from tinybev_ros.outputs import OUTPUTS
 from tinybev_ros.recorder import Recorder
 from tinybev_ros.replay_pictures import Pictures, draw_replay
 from tinybev_ros.up import RunningProcess, running, stop
 
 NODE = "tinybev"
 RECORDED: tuple[tuple[str, str], ...] = (
-    (f"/{NODE}/detections", "tinybev_ros/msg/DetectedObjects"),
-    (f"/{NODE}/map_segments", "tinybev_ros/msg/MapSegments"),
-    (f"/{NODE}/trajectories", "tinybev_ros/msg/PredictedTrajectories"),
-    (f"/{NODE}/occupancy", "nav_msgs/msg/OccupancyGrid"),
-    (f"/{NODE}/occupancy_forecast", "tinybev_ros/msg/OccupancyForecast"),
-    (f"/{NODE}/path", "nav_msgs/msg/Path"),
-    (f"/{NODE}/plan", "tinybev_ros/msg/PlannedTrajectory"),
+    *((output.topic.replace("~", f"/{NODE}"), output.type_name) for output in OUTPUTS if not output.for_viewers),
     (diagnostics.TOPIC, "diagnostic_msgs/msg/DiagnosticArray"),
 )
+"""What of the node is recorded: topic and type."""
 QUIET_S = 3.0
 """The last frame is through when no result has come for this long after the end of the bag."""
 DRAIN_TIMEOUT_S = 30.0
@@ -90,18 +88,21 @@ def run(args: argparse.Namespace) -> int:
     if args.foxglove != "off":
         print("demo: in Foxglove, open the connection ws://127.0.0.1:8765 and import config/foxglove_layout.json")
     output_bag = args.out / "outputs"
-    with writing_bag(output_bag, BagFormat(), overwrite=True) as bag, Recorder(bag, RECORDED, NODE) as recorder:
-        with running(graph, sink=sys.stderr) as started:
-            try:
-                follow(started, recorder, recording, endless=args.loop)
-            except KeyboardInterrupt:
-                print("demo: stopped, drawing what there is", file=sys.stderr)
-            # The node says its last word on /diagnostics when it stops: the recorder outlives it.
-            stop([started[0].child])
+    with (
+        writing_bag(output_bag, BagFormat(), overwrite=True) as bag,
+        Recorder(bag, RECORDED, NODE) as recorder,
+        running(graph, sink=sys.stderr) as started,
+    ):
+        try:
+            follow(started, recorder, recording, endless=args.loop)
+        except KeyboardInterrupt:
+            print("demo: stopped, drawing what there is", file=sys.stderr)
+        # The node says its last word on /diagnostics when it stops: the recorder outlives it.
+        stop([started[0].child])
     pictures = draw_replay(recording.bag, output_bag, NODE, args.out)
-    summary = summarize(recording, recorder)
-    write_json(args.out / "summary.json", summary)
-    report(summary, pictures, args.out)
+    said = last_report(recorder)
+    write_json(args.out / "summary.json", summary(recording, said, recorder.counts))
+    print_outcome(said, pictures, args.out)
     return 0 if pictures.frames else 1
 
 
@@ -167,33 +168,28 @@ def follow(started: list[RunningProcess], recorder: Recorder, recording: Input, 
         time.sleep(0.1)
 
 
-def summarize(recording: Input, recorder: Recorder) -> dict[str, object]:
-    """The summary as it is written to ``summary.json``.
+def last_report(recorder: Recorder) -> Report:
+    """The node's last word on its run.
 
     Raises:
-        UserError: the node never said anything on /diagnostics.
+        UserError: it never said anything.
     """
+    if recorder.report is None or recorder.report.weights is None:
+        raise UserError(f"nothing of {NODE} came on {diagnostics.TOPIC}, so there is nothing to sum up; see above.")
+    return recorder.report
+
+
+def summary(recording: Input, said: Report, received: Mapping[str, int]) -> dict[str, object]:
+    """The content of ``summary.json``; ``received`` counts messages by topic."""
     import torch
 
-    said = recorder.report
-    if said is None or said.weights is None:
-        raise UserError(f"nothing of {NODE} came on {diagnostics.TOPIC}, so there is nothing to sum up; see above.")
-    counts = said.counts
+    frames = ("assembled", "partial", "inferred", "dropped")
     return {
         "input": {"source": recording.source, "duration_s": recording.duration_s, "cameras": recording.cameras},
-        "frames": {
-            "assembled": counts.assembled,
-            "partial": counts.partial,
-            "inferred": counts.inferred,
-            "dropped": counts.dropped,
-        },
-        "topics": dict(recorder.counts),
-        "latency_ms": {stage: {"p50": times.p50, "p95": times.p95} for stage, times in said.stages.items()},
-        "weights": {
-            "name": said.weights.name,
-            "trained_on": said.weights.trained_on,
-            "sha256": said.weights.sha256,
-        },
+        "frames": {name: getattr(said.counts, name) for name in frames},
+        "topics": dict(received),
+        "latency_ms": {stage: asdict(times) for stage, times in said.stages.items()},
+        "weights": asdict(said.weights) if said.weights else None,
         "machine": {
             "cpu": cpu_name(),
             "cores": os.cpu_count(),
@@ -220,14 +216,17 @@ def write_json(path: Path, content: object) -> None:
     partial.replace(path)
 
 
-def report(summary: dict[str, object], pictures: Pictures, out: Path) -> None:
-    """Prints the summary and where everything lies."""
-    frames, latency, weights = summary["frames"], summary["latency_ms"], summary["weights"]
-    assert isinstance(frames, dict) and isinstance(latency, dict) and isinstance(weights, dict)
-    print("demo: frames    " + ", ".join(f"{count} {name}" for name, count in frames.items()))
-    for stage, times in latency.items():
-        print(f"demo: {stage:<12} p50 {times['p50']:7.1f} ms   p95 {times['p95']:7.1f} ms")
-    print(f"demo: weights   {weights['name']}, trained on {weights['trained_on']}")
+def print_outcome(said: Report, pictures: Pictures, out: Path) -> None:
+    """Prints rates and latencies, and where everything lies."""
+    counts = said.counts
+    print(
+        f"demo: frames       {counts.assembled} assembled, {counts.partial} partial, {counts.inferred} inferred, "
+        f"{counts.dropped} dropped for newer ones"
+    )
+    for stage, times in said.stages.items():
+        print(f"demo: {stage:<12} p50 {times.p50:7.1f} ms   p95 {times.p95:7.1f} ms")
+    if said.weights is not None:
+        print(f"demo: weights      {said.weights.name}, trained on {said.weights.trained_on}")
     for path in (*pictures.frames, pictures.video, out / "outputs", out / "summary.json"):
         if path is not None:
-            print(f"demo: wrote     {path}")
+            print(f"demo: wrote        {path}")

@@ -28,7 +28,7 @@ class Check:
     required: bool = True
 
 
-class CheckFailed(Exception):
+class CheckFailedError(Exception):
     """A check found something wrong; the message says what."""
 
 
@@ -46,7 +46,10 @@ def run(_args: argparse.Namespace) -> int:
         try:
             finding, mark, advice = check.run(), "ok", ""
         except Exception as error:  # whatever is broken here is a finding, the next check still runs
-            finding, mark = f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailed) else str(error), "--"
+            finding, mark = (
+                f"{type(error).__name__}: {error}" if not isinstance(error, CheckFailedError) else str(error),
+                "--",
+            )
             advice = f"; {check.advice}"
             if check.required:
                 failed, mark = True, "NO"
@@ -57,8 +60,8 @@ def run(_args: argparse.Namespace) -> int:
 
 def python_version() -> str:
     """Python 3.10 or later."""
-    if sys.version_info < (3, 10):
-        raise CheckFailed(f"expected 3.10 or later, found {sys.version.split()[0]}")
+    if sys.version_info < (3, 10):  # noqa: UP036  (colcon installs without checking it)
+        raise CheckFailedError(f"expected 3.10 or later, found {sys.version.split()[0]}")
     return f"{sys.version.split()[0]} at {sys.prefix}"
 
 
@@ -83,12 +86,13 @@ def setup_state() -> str:
     if not script.exists():
         return "not a development install"
     spec = importlib.util.spec_from_file_location("setup_environment", script)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up by name
     spec.loader.exec_module(module)
     if outdated := module.outdated():
-        raise CheckFailed(f"out of date: {', '.join(outdated)}")
+        raise CheckFailedError(f"out of date: {', '.join(outdated)}")
     return "up to date"
 
 
@@ -123,7 +127,7 @@ def middleware() -> str:
             executor.spin_once(timeout_sec=0.1)
             if received.is_set():
                 return f"a message went round in domain {os.environ.get('ROS_DOMAIN_ID', '0')}"
-        raise CheckFailed("a message published here did not arrive here within 5 s")
+        raise CheckFailedError("a message published here did not arrive here within 5 s")
     finally:
         rclpy.shutdown(context=context)
 
@@ -144,7 +148,7 @@ def foxglove() -> str:
     importlib.import_module("foxglove")
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", 8765)) == 0:
-            raise CheckFailed("port 8765 is in use: another bridge is running, or another program has it")
+            raise CheckFailedError("port 8765 is in use: another bridge is running, or another program has it")
     return "foxglove-sdk, port 8765 is free"
 
 
@@ -152,7 +156,7 @@ def shared_memory() -> str:
     """Room for the middleware's shared memory."""
     free = shutil.disk_usage("/dev/shm").free / 2**20
     if free < 64:
-        raise CheckFailed(f"/dev/shm has {free:.0f} MB free, the middleware wants 64 MB or more for images")
+        raise CheckFailedError(f"/dev/shm has {free:.0f} MB free, the middleware wants 64 MB or more for images")
     return f"/dev/shm has {free:.0f} MB free"
 
 

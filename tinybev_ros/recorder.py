@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -9,14 +10,12 @@ from types import TracebackType
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from rosgraph_msgs.msg import Clock
 
-from tinybev_ros import diagnostics, topics
+from tinybev_ros import diagnostics
 from tinybev_ros.bag_writer import BagWriter
 from tinybev_ros.recorded_topic import message_class
 
@@ -80,8 +79,5 @@ class Recorder:
         self._node.create_subscription(message_type, topic, record, QoSProfile(depth=QUEUE_DEPTH), raw=True)
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):  # the context ended while a message was awaited
             self._executor.spin()
-        except ExternalShutdownException:
-            pass  # the context ended while a message was awaited
-

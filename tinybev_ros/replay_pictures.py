@@ -35,6 +35,8 @@ TRUTH_WINDOW_NS = 60_000_000
 LOG_DELAY_NS = 200_000_000
 """Recorders log a message up to this long after its header stamp."""
 IMAGES_KEPT = 8
+UNTRAINED_SHOWN = 6
+"""Boxes of seeded weights that are drawn."""
 
 OUTPUTS: dict[str, tuple[str, type[Any]]] = {
     "detections": ("detections", messages.DetectedObjects),
@@ -81,7 +83,7 @@ def draw_replay(input_bag: Path, output_bag: Path, node: str, out: Path) -> Pict
     stamps = sorted(outputs)
     if not stamps:
         return Pictures(None, ())
-    chosen = {stamps[0]: "first", stamps[len(stamps) // 2]: "middle", stamps[-1]: "last"}
+    chosen = {"first": stamps[0], "middle": stamps[len(stamps) // 2], "last": stamps[-1]}
     rate_hz = _frame_rate(stamps)
     frames: list[Path] = []
     with open_bag(input_bag) as bag, VideoWriter(out / "replay.mp4", fps=rate_hz) as video:
@@ -90,10 +92,9 @@ def draw_replay(input_bag: Path, output_bag: Path, node: str, out: Path) -> Pict
             seconds = (frame.stamp_ns - stamps[0]) / 1e9
             picture = draw_mosaic(frame, _overlay(outputs[frame.stamp_ns], truth, f"{input_bag.name}  {seconds:.2f} s"))
             video.write(picture)
-            if frame.stamp_ns in chosen:
-                path = out / f"frame_{chosen[frame.stamp_ns]}.png"
-                write_png(path, picture)
-                frames.append(path)
+            for name in (name for name, stamp_ns in chosen.items() if stamp_ns == frame.stamp_ns):
+                write_png(out / f"frame_{name}.png", picture)
+                frames.append(out / f"frame_{name}.png")
     return Pictures(out / "replay.mp4", tuple(frames))
 
 
@@ -208,6 +209,11 @@ def _overlay(outputs: dict[str, Any], truth: Detections | None, title: str) -> O
         "plan": conversions.msg_to_plan,
     }
     parts: dict[str, Any] = {part: converters[part](message) for part, message in outputs.items()}
-    notice = None if weights.trained else f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}"
+    if weights.trained:
+        return Overlay(**parts, truth=truth, title=title)
+    # Of boxes that mean nothing a few are enough; they would hide the annotations, which prove the geometry.
+    if "detections" in parts:
+        parts["detections"] = parts["detections"].first(UNTRAINED_SHOWN)
+        parts.pop("trajectories", None)
+    notice = f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}; the outputs mean nothing"
     return Overlay(**parts, truth=truth, title=title, notice=notice)
-

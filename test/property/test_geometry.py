@@ -97,7 +97,7 @@ def test_cells_and_metres_undo_each_other(point: tuple[float, float]) -> None:
 
 @pytest.mark.parametrize("bound", [(0, 10, 3), (0, 10, 0), (10, 0, 1), (0, 10, -1)])
 def test_a_step_that_does_not_divide_the_range_is_refused(bound: tuple[float, float, float]) -> None:
-    with pytest.raises(ValueError, match="x_bound: expected .min, max, step."):
+    with pytest.raises(ValueError, match=r"x_bound: expected \(min, max, step\)"):
         geometry.BevGrid(bound, (-1, 1, 1))
 
 

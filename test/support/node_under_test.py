@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rclpy
 from geometry_msgs.msg import PoseStamped
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import Odometry, Path
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -35,6 +35,7 @@ from tinybev_ros.conversions import (
 )
 from tinybev_ros.node import TinybevNode
 
+PATH = "/tinybev/path"
 MILLISECOND = 1_000_000
 START_NS = 1_533_151_603_500_000_000
 SPEED_MPS = 10.0
@@ -247,3 +248,21 @@ def frames_of(test: NodeUnderTest, monkeypatch: pytest.MonkeyPatch) -> list[Fram
 
     monkeypatch.setattr(pipeline, "run", recording)
     return frames
+
+
+def results_of(test: NodeUnderTest, looks: int, first: int = 0, **arguments: Any) -> list[Path]:
+    """Looks around one after the other, each once the one before has become a result; the results so far."""
+    paths = test.listener.messages[PATH]
+    for n in range(first, first + looks):
+        before = len(paths)
+        test.rig.look(n, **arguments)
+        test.listener.wait_for(PATH, before + 1)
+    return paths
+
+
+def start(test: NodeUnderTest, mountings: bool = True) -> None:
+    """To active, listening to the path, with the cameras' mountings known."""
+    test.listener.listen(PATH, Path)
+    test.start()
+    if mountings:
+        test.rig.publish_mountings()

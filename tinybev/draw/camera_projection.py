@@ -41,7 +41,7 @@ class CameraProjection:
         size: (height, width), pixels.
     """
 
-    camera_T_base: Floats  # noqa: N815
+    camera_T_base: Floats
     intrinsics: Floats
     size: tuple[int, int]
 

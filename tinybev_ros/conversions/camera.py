@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+import cv2
 import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from numpy.typing import NDArray
@@ -70,9 +71,29 @@ def raw_msg_to_image(message: Image) -> NDArray[np.uint8]:
         UserError: cv_bridge cannot make RGB of it, or its size and its data disagree.
     """
     try:
-        return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), dtype=np.uint8)
-    except (CvBridgeError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        image = CvBridge().imgmsg_to_cv2(_without_row_padding(message), "rgb8")
+        return np.ascontiguousarray(image, dtype=np.uint8)
+    except (CvBridgeError, cv2.error, ValueError, TypeError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
             f"its image ({message.width}x{message.height}, encoding {message.encoding!r}, {len(message.data)} bytes) "
-            f"cannot be read as RGB: {error}; expected an encoding of sensor_msgs and matching data."
+            f"cannot be read as RGB ({reason}); expected an encoding of sensor_msgs and data to match."
         ) from error
+
+
+def _without_row_padding(message: Image) -> Image:
+    """The image with rows as long as its pixels need: not every cv_bridge looks at ``step``."""
+    dtype, channels = CvBridge().encoding_to_dtype_with_channels(message.encoding)
+    row_bytes = message.width * channels * np.dtype(dtype).itemsize
+    if message.step <= row_bytes:
+        return message
+    rows = np.frombuffer(message.data, dtype=np.uint8).reshape(message.height, message.step)[:, :row_bytes]
+    return Image(
+        header=message.header,
+        height=message.height,
+        width=message.width,
+        encoding=message.encoding,
+        is_bigendian=message.is_bigendian,
+        step=row_bytes,
+        data=array("B", rows.tobytes()),
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from std_msgs.msg import Header
 
+import tinybev_ros.msg as msgs
 from tinybev.types import MapClass, MapSegment, MapSegments, WeightsInfo
-from tinybev_ros import msg as msgs
 from tinybev_ros.conversions.geometry import msg_to_points, points_to_msg
 from tinybev_ros.conversions.objects import model_info_to_msg
 

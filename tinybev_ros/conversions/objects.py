@@ -8,9 +8,9 @@ import numpy as np
 from geometry_msgs.msg import Vector3
 from std_msgs.msg import Header
 
+import tinybev_ros.msg as msgs
 from tinybev.geometry import Array
 from tinybev.types import ATTRIBUTES, DETECTION_CLASSES, Detections, Trajectories, WeightsInfo
-from tinybev_ros import msg as msgs
 from tinybev_ros.conversions.geometry import points_to_msg, pose_to_msg, yaw_from_msg
 
 

@@ -1,7 +1,7 @@
 """Occupancy, now and forecast.
 
-Our tensors are [row = x, column = y]. ROS lays a grid out row by row with x running fastest: cell (row, column) of ours
-is ``data[column * width + row]``, with ``width`` the number of cells along x. Each probability is rounded to a per cent.
+Our tensors are [row = x, column = y]; ROS lays a grid out row by row with x running fastest. So cell (row, column) is
+``data[column * width + row]``, with ``width`` the number of cells along x. Probabilities are rounded to a per cent.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from nav_msgs.msg import MapMetaData, OccupancyGrid
 from numpy.typing import NDArray
 from std_msgs.msg import Header
 
+import tinybev_ros.msg as msgs
 from tinybev.geometry import BevGrid
 from tinybev.types import Floats, Occupancy, WeightsInfo
-from tinybev_ros import msg as msgs
 from tinybev_ros.conversions.objects import model_info_to_msg
 
 

@@ -7,8 +7,8 @@ from geometry_msgs.msg import Point, PoseStamped
 from nav_msgs.msg import Path
 from std_msgs.msg import Header
 
+import tinybev_ros.msg as msgs
 from tinybev.types import Command, Floats, Goal, Plan, WeightsInfo
-from tinybev_ros import msg as msgs
 from tinybev_ros.conversions.geometry import pose_to_msg, yaw_from_msg
 from tinybev_ros.conversions.objects import model_info_to_msg
 

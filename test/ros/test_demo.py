@@ -1,0 +1,81 @@
+"""The demo as a user starts it, on a generated dataset: pictures, recording and summary."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+from tiny_nuscenes import SCENES, write_tiny_nuscenes
+
+from tinybev_ros.bag import open_bag
+
+STAGES = ("decode", "preprocess", "network", "postprocess", "total")
+
+
+def tinybev(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a process of its own, in the domain of the test."""
+    return subprocess.run(
+        [sys.executable, "-m", "tinybev.cli", *arguments], capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_demo_leaves_pictures_a_recording_and_a_summary(tmp_path: Path, ros_domain: int) -> None:
+    dataroot = write_tiny_nuscenes(tmp_path / "dataset", seconds=3.0)
+    out = tmp_path / "demo"
+    done = tinybev(
+        *("demo", "--dataroot", str(dataroot), "--scene", SCENES[0], "--out", str(out)),
+        *("--foxglove", "off", "--bundle", "untrained:tinybev-nano"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "weights      tinybev-nano, trained on nothing (untrained, seed 0)" in done.stdout
+
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["input"] == {
+        "source": f"{SCENES[0]} of v1.0-mini",
+        "duration_s": summary["input"]["duration_s"],
+        "cameras": 6,
+    }
+    assert 2.0 < summary["input"]["duration_s"] < 4.0
+    frames = summary["frames"]
+    assert frames["inferred"] >= 3
+    assert frames["inferred"] + frames["dropped"] <= frames["assembled"] + frames["partial"]
+    assert summary["topics"]["/tinybev/detections"] == frames["inferred"]
+    assert summary["topics"]["/tinybev/plan"] == frames["inferred"]
+    assert summary["topics"]["/diagnostics"] > 0
+    assert tuple(summary["latency_ms"]) == STAGES
+    for times in summary["latency_ms"].values():
+        assert 0 <= times["p50"] <= times["p95"]
+    assert summary["weights"]["trained_on"].startswith("nothing")
+    assert len(summary["weights"]["sha256"]) == 64
+    assert set(summary["machine"]) == {"cpu", "cores", "gpu", "torch"}
+
+    with open_bag(out / "outputs") as bag:
+        assert bag.topics["/tinybev/occupancy"].message_count == frames["inferred"]
+    for name in ("first", "middle", "last"):
+        assert cv2.imread(str(out / f"frame_{name}.png")).shape[1] == 1920
+    video = cv2.VideoCapture(str(out / "replay.mp4"))
+    assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames["inferred"]
+
+
+def test_demo_without_a_recording_says_what_it_needs() -> None:
+    done = tinybev("demo")
+    assert done.returncode == 2
+    assert "expected a recording to play: DATAROOT=<nuScenes-format folder>" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_up_ends_with_the_node_and_says_so(ros_domain: int) -> None:
+    done = tinybev("up", "--bundle", "/no/such/bundle", "--foxglove", "off")
+    assert done.returncode == 1
+    assert "cannot configure: bundle '/no/such/bundle': expected a folder with manifest.json" in done.stdout
+    assert "tinybev ended with status 1; stopping." in done.stderr
+
+
+def test_doctor_finds_this_environment_able_to_run(ros_domain: int) -> None:
+    done = tinybev("doctor")
+    lines = {line[4:].split(":", 1)[0]: line for line in done.stdout.splitlines() if len(line) > 4}
+    for check in ("Python", "ROS 2", "messages of tinybev_ros", "network", "bags", "middleware"):
+        assert lines[check].startswith("ok"), lines[check]

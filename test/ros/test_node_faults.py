@@ -1,0 +1,203 @@
+"""What goes wrong around a running node: it says so once, in one sentence, and lives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+from node_under_test import NodeUnderTest, ego_pose, frames_of, jpeg, results_of, start, wait_until
+from sensor_msgs.msg import CameraInfo
+from tf2_msgs.msg import TFMessage
+
+from tinybev.types import CAMERAS, Frame
+from tinybev_ros.conversions import msg_to_stamp
+
+
+def lines_about(subject: str, capfd: pytest.CaptureFixture[str]) -> list[str]:
+    return [line for line in capfd.readouterr().err.splitlines() if f" {subject}: " in line]
+
+
+def test_missing_camera_is_named_and_the_others_go_on(ros_domain: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with NodeUnderTest(ros_domain, {"stale_after": 0.1}) as test:
+        start(test)
+        results_of(test, 3, skip=("CAM_BACK",))
+        assert (test.health("partial"), test.health("assembled"), test.health("inferred")) == ("3", "0", "3")
+        wait_until(lambda: "cam_back" in test.health("missing_cameras").split(", "), "cam_back to be missing")
+        assert test.health("cam_back.age_s") == ""
+        topic = "/cam_back/image_rect_compressed"
+        sentence = f"none for 0.1 s; expected CompressedImage on {topic}, frames go without it."
+        for n in range(3, 100):  # the node looks for silent cameras once a second
+            results_of(test, 1, first=n, skip=("CAM_BACK",))
+            if test.health("problem.CAM_BACK images"):
+                break
+        assert test.health("problem.CAM_BACK images") == sentence
+    assert len(lines_about("CAM_BACK images", capfd)) == 1
+
+
+def test_silence_of_all_cameras_is_one_sentence(ros_domain: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with NodeUnderTest(ros_domain, {"stale_after": 0.1}) as test:
+        start(test)
+        wait_until(lambda: test.health("problem.images"), "the complaint")
+        assert "none arrive; expected CompressedImage on /cam_front/image_rect_compressed and its like." in test.health(
+            "problem.images"
+        )
+    assert len(lines_about("images", capfd)) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (jpeg()[: len(jpeg()) // 3], "bytes without the end marker: it is cut off"),
+        (b"", "expected a JPEG or PNG file, got 0 bytes"),
+        (b"not a picture", "expected a JPEG or PNG file, got 13 bytes"),
+    ],
+)
+def test_truncated_picture_leaves_its_camera_out(
+    ros_domain: int, capfd: pytest.CaptureFixture[str], data: bytes, reason: str
+) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        results_of(test, 2, data={"CAM_BACK": data})
+        problem = test.health("problem.CAM_BACK picture")
+        assert reason in problem
+        assert problem.endswith("; the frame goes without it.")
+        assert test.health("inferred") == "2"
+        results_of(test, 1, first=2)
+        assert test.health("problem.CAM_BACK picture") == ""
+    assert len(lines_about("CAM_BACK picture", capfd)) == 1
+
+
+def test_look_without_any_readable_picture_is_refused(ros_domain: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        test.rig.look(0, data=dict.fromkeys(CAMERAS, b""))
+        wait_until(lambda: test.health("refused") == "1", "the frame to be refused")
+        results_of(test, 1, first=1)
+    (line,) = lines_about("inference", capfd)
+    assert "expected the image of at least one camera, none is usable" in line
+
+
+def zeros(info: CameraInfo) -> None:
+    info.k, info.p = np.zeros(9), np.zeros(12)
+
+
+def test_calibration_of_zeros_is_refused_and_a_good_one_taken(
+    ros_domain: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 2, infos={"CAM_FRONT": zeros})
+        assert [frame.missing for frame in frames] == [("CAM_FRONT",)] * 2
+        assert test.health("problem.CAM_FRONT").startswith("its CameraInfo holds no pinhole matrix: expected k = ")
+        results_of(test, 2, first=2)
+        assert frames[-1].missing == ()
+        assert test.health("problem.CAM_FRONT") == ""
+    assert len(lines_about("CAM_FRONT", capfd)) == 1
+
+
+def test_camera_without_calibration_says_what_was_expected(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1, infos={"CAM_FRONT": None})
+        assert frames[0].missing == ("CAM_FRONT",)
+        expected = (
+            "no calibration: expected sensor_msgs/CameraInfo on /cam_front/camera_info, nothing came; publish it."
+        )
+        assert test.health("problem.CAM_FRONT") == expected
+
+
+def test_camera_without_mounting_says_what_was_expected(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test, mountings=False)
+        test.rig.publish_mountings(skip=("CAM_BACK",))
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1)
+        assert frames[0].missing == ("CAM_BACK",)
+        assert test.health("problem.CAM_BACK").startswith(
+            "no mounting: expected a transform from base_link to cam_back on /tf_static or /tf, none came"
+        )
+
+
+def test_node_without_any_calibration_refuses_frames_and_lives(ros_domain: int) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test, mountings=False)
+        test.rig.look(0)
+        wait_until(lambda: test.health("refused") == "1", "the frame to be refused")
+        test.rig.publish_mountings()
+        results_of(test, 1, first=1)
+        assert test.health("inferred") == "1"
+
+
+def test_wrong_rectification_matrix_changes_nothing(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(info: CameraInfo) -> None:
+        info.r = np.array([1.0, 0, 0, 1, 0, 0, 1, 0, 0])
+
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1)
+        results_of(test, 1, first=1, infos=dict.fromkeys(CAMERAS, wrong))
+        assert geometry_of(frames[0]) == geometry_of(frames[1])
+
+
+def geometry_of(frame: Frame) -> dict[str, tuple[bytes, bytes, tuple[int, int]]]:
+    return {
+        camera: (image.intrinsics.tobytes(), np.round(image.base_T_camera, 9).tobytes(), image.image_size)
+        for camera, image in frame.images.items()
+    }
+
+
+def test_clock_that_jumps_back_starts_anew(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        results_of(test, 3, first=400)
+        resets: list[int] = []
+        pipeline = test.node._pipeline
+        assert pipeline is not None
+        reset = pipeline.reset
+        monkeypatch.setattr(pipeline, "reset", lambda: (resets.append(1), reset()))
+        frames = frames_of(test, monkeypatch)
+        paths = results_of(test, 3, first=0)
+        stamps = [msg_to_stamp(path.header.stamp) for path in paths]
+        assert stamps[3] < stamps[0] < stamps[1] < stamps[2]
+        assert stamps[3] < stamps[4] < stamps[5]
+        assert len(resets) == 1
+        np.testing.assert_allclose(frames[0].map_T_base, ego_pose(stamps[3]), atol=1e-6)
+
+
+def test_frame_that_fails_does_not_end_the_node(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        pipeline = test.node._pipeline
+        with monkeypatch.context() as patched:
+            patched.setattr(pipeline, "run", lambda frame: 1 / 0)
+            test.rig.look(0)
+            wait_until(lambda: test.health("refused") == "1", "the frame to fail")
+        results_of(test, 1, first=1)
+    (line,) = lines_about("inference", capfd)
+    assert "ZeroDivisionError" in line
+
+
+def test_frame_without_any_pose_says_so_and_goes_on(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 2, poses=False)
+        assert (frames[0].map_T_base, frames[0].ego) == (None, None)
+        assert test.health("problem.ego pose").startswith("expected map to base_link on /tf, or odometry")
+
+
+def test_broken_transform_is_ignored_with_a_sentence(ros_domain: int) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        broken = TransformStamped(child_frame_id="cam_front")
+        broken.header.frame_id = "base_link"
+        broken.transform.rotation.w = 0.0
+        test.rig.tf.publish(TFMessage(transforms=[broken]))
+        wait_until(lambda: test.health("problem.transform base_link -> cam_front"), "the complaint")
+        results_of(test, 1)
+        assert test.health("inferred") == "1"

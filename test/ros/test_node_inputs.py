@@ -1,0 +1,105 @@
+"""The ways in which images, calibration and poses may come: other names, raw images, transforms late or from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from node_under_test import START_NS, NodeUnderTest, ego_pose, frames_of, mounting, results_of, start, wait_until
+from rclpy.qos import ReliabilityPolicy
+
+from tinybev.types import CAMERAS
+from tinybev_ros.topics import camera_image_topic
+
+
+@pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
+def test_images_are_received_as_reliably_as_asked_for(ros_domain: int, reliability: str) -> None:
+    with NodeUnderTest(ros_domain, {"image_reliability": reliability}) as test:
+        start(test)
+        (endpoint,) = test.other.get_subscriptions_info_by_topic(camera_image_topic("CAM_FRONT"))
+        assert endpoint.qos_profile.reliability == ReliabilityPolicy[reliability.upper()]
+        results_of(test, 1)
+
+
+def test_raw_images_under_other_names_and_mountings_on_tf(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {
+        "image_transport": "raw",
+        "image_topic": "/{CAMERA}/image_raw",
+        "camera_info_topic": "/{CAMERA}/camera_info",
+        "camera_frame": "{CAMERA}",
+    }
+    with NodeUnderTest(ros_domain, parameters, raw=True, upper=True) as test:
+        start(test, mountings=False)
+        frames = frames_of(test, monkeypatch)
+        test.rig.publish_mountings(static=False)
+        wait_until(lambda: mountings_known(test), "the mountings")
+        results_of(test, 1)
+        for camera, image in frames[0].images.items():
+            np.testing.assert_allclose(image.base_T_camera, mounting(camera), atol=1e-9)
+            assert isinstance(image.image, np.ndarray)
+        assert frames[0].missing == ()
+
+
+def mountings_known(test: NodeUnderTest) -> bool:
+    transforms = test.node._inputs.transforms  # type: ignore[union-attr]
+    return all(transforms.connected("base_link", name) for name in test.rig.names.values())
+
+
+def test_mountings_from_a_file(ros_domain: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "rig.yaml"
+    lines = ["base_link:"]
+    for camera in CAMERAS:
+        x, y, z = mounting(camera)[:3, 3]
+        lines.append(f"  {camera.lower()}: {{translation: [{x}, {y}, {z}], rotation: [-0.5, 0.5, -0.5, 0.5]}}")
+    path.write_text("\n".join(lines))
+    with NodeUnderTest(ros_domain, {"calibration_file": str(path)}) as test:
+        start(test, mountings=False)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1)
+        assert frames[0].missing == ()
+
+
+def test_odometry_stands_in_for_the_transform_tree(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        for n in range(0, 1000, 50):
+            test.rig.publish_odometry(START_NS + n * 1_000_000)
+        wait_until(lambda: test.node._inputs.ego.status(START_NS) is not None, "odometry")  # type: ignore[union-attr]
+        results_of(test, 1, poses=False)
+        for image in frames[0].images.values():
+            np.testing.assert_allclose(image.map_T_base, ego_pose(image.stamp_ns), atol=1e-6)
+        assert frames[0].ego is not None
+
+
+def test_pose_that_comes_after_its_images_is_waited_for(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain, {"input_wait": 2.0}) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        first_ns = test.rig.look(0)
+        wait_until(lambda: frames, "the first frame")
+        stamp_ns = test.rig.look(40, poses=False)  # two seconds on: too far to be extrapolated
+        wait_until(lambda: test.health("assembled") == "2", "the second set")
+        test.rig.publish_pose(stamp_ns + 1_000_000)
+        wait_until(lambda: len(frames) == 2, "the second frame")
+        assert stamp_ns > first_ns
+        np.testing.assert_allclose(frames[1].map_T_base, ego_pose(stamp_ns), atol=1e-6)
+
+
+def test_calibration_that_comes_after_its_images_is_waited_for(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NodeUnderTest(ros_domain, {"input_wait": 2.0}) as test:
+        start(test, mountings=False)
+        frames = frames_of(test, monkeypatch)
+        stamp_ns = test.rig.look(0, infos=dict.fromkeys(CAMERAS), poses=False)
+        wait_until(lambda: test.health("assembled") == "1", "the set")
+        test.rig.publish_pose(stamp_ns - 50_000_000)
+        test.rig.publish_pose(stamp_ns)
+        test.rig.publish_mountings()
+        for camera in CAMERAS:
+            test.rig.publish_info(camera, stamp_ns)
+        wait_until(lambda: frames, "the frame")
+        assert frames[0].missing == ()
+        assert frames[0].map_T_base is not None

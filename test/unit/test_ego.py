@@ -1,0 +1,114 @@
+"""The vehicle's pose and motion from the transform tree and from odometry, on motion whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tinybev.geometry import quaternion_from_yaw, transform_from
+from tinybev.transform_buffer import TransformBuffer
+from tinybev_ros.ego import EgoTracker
+
+MILLISECOND = 1_000_000
+START_NS = 1_600_000_000_000_000_000
+
+
+def pose_at(seconds: float, speed: float = 10.0, acceleration: float = 0.0) -> np.ndarray:
+    return transform_from(quaternion_from_yaw(0.0), (speed * seconds + acceleration * seconds**2 / 2, 0.0, 0.0))
+
+
+def tracker_with_tf(**motion: float) -> EgoTracker:
+    transforms = TransformBuffer()
+    for ms in range(0, 1001, 50):
+        transforms.set_dynamic("map", "base_link", START_NS + ms * MILLISECOND, pose_at(ms / 1e3, **motion))
+    return EgoTracker(transforms, "map", "base_link")
+
+
+def add_odometry(tracker: EgoTracker, ms: int, speed: float, yaw_rate: float = 0.0) -> None:
+    tracker.add_odometry("odom", START_NS + ms * MILLISECOND, pose_at(ms / 1e3, speed), speed, yaw_rate)
+
+
+def test_each_stamp_gets_its_own_pose_from_the_transform_tree() -> None:
+    tracker = tracker_with_tf()
+    stamps = [START_NS + ms * MILLISECOND for ms in (500, 507, 542)]
+    poses = tracker.poses(stamps, wait_s=0.0)
+    assert poses.frame == "map"
+    assert [poses.by_stamp[stamp][0, 3] for stamp in stamps] == pytest.approx([5.0, 5.07, 5.42])
+
+
+def test_transform_tree_is_preferred_and_odometry_stands_in() -> None:
+    tracker = tracker_with_tf()
+    add_odometry(tracker, 500, speed=99.0)
+    assert tracker.poses([START_NS + 500 * MILLISECOND], wait_s=0.0).frame == "map"
+    alone = EgoTracker(TransformBuffer(), "map", "base_link")
+    assert alone.poses([START_NS], wait_s=0.0).frame == ""
+    add_odometry(alone, 0, speed=10.0)
+    add_odometry(alone, 100, speed=10.0)
+    poses = alone.poses([START_NS + 50 * MILLISECOND], wait_s=0.0)
+    assert poses.frame == "odom"
+    assert poses.by_stamp[START_NS + 50 * MILLISECOND][0, 3] == pytest.approx(0.5)
+
+
+def test_pose_outside_what_is_known_is_left_out() -> None:
+    tracker = tracker_with_tf()
+    before, inside, far_ahead = START_NS - 1, START_NS, START_NS + 3000 * MILLISECOND
+    assert set(tracker.poses([before, inside, far_ahead], wait_s=0.0).by_stamp) == {inside}
+
+
+def test_motion_is_odometrys_twist() -> None:
+    tracker = EgoTracker(TransformBuffer(), "map", "base_link")
+    for ms in range(0, 1001, 50):
+        add_odometry(tracker, ms, speed=5.0 + 2.0 * ms / 1e3, yaw_rate=0.3)
+    status = tracker.status(START_NS + 775 * MILLISECOND)
+    assert status is not None
+    assert status.speed_mps == pytest.approx(6.55)
+    assert status.yaw_rate_rps == pytest.approx(0.3)
+    assert status.acceleration_mps2 == pytest.approx(2.0)
+
+
+def test_twist_that_is_always_zero_is_not_believed_on_a_straight() -> None:
+    tracker = tracker_with_tf(speed=6.0, acceleration=1.0)
+    for ms in range(0, 1001, 50):
+        tracker.add_odometry("odom", START_NS + ms * MILLISECOND, np.eye(4), 0.0, 0.0)
+    status = tracker.status(START_NS + 1000 * MILLISECOND)
+    assert status is not None
+    # A difference over a quarter of a second is the speed in its middle, 0.875 s after the start.
+    assert status.speed_mps == pytest.approx(6.875)
+    assert status.acceleration_mps2 == pytest.approx(1.0)
+
+
+def test_motion_on_a_circle_follows_from_poses() -> None:
+    transforms = TransformBuffer()
+    radius, yaw_rate = 40.0, 0.2
+    for ms in range(0, 1001, 50):
+        yaw = yaw_rate * ms / 1e3
+        position = (radius * np.sin(yaw), radius * (1 - np.cos(yaw)), 0.0)
+        pose = transform_from(quaternion_from_yaw(yaw), position)
+        transforms.set_dynamic("map", "base_link", START_NS + ms * MILLISECOND, pose)
+    status = EgoTracker(transforms, "map", "base_link").status(START_NS + 1000 * MILLISECOND)
+    assert status is not None
+    assert status.speed_mps == pytest.approx(radius * yaw_rate, rel=1e-3)
+    assert status.yaw_rate_rps == pytest.approx(yaw_rate)
+    assert status.acceleration_mps2 == pytest.approx(0.0, abs=1e-6)
+
+
+def test_standing_vehicle_stands() -> None:
+    tracker = tracker_with_tf(speed=0.0)
+    status = tracker.status(START_NS + 900 * MILLISECOND)
+    assert status is not None
+    assert (status.speed_mps, status.yaw_rate_rps, status.acceleration_mps2) == (0.0, 0.0, 0.0)
+
+
+def test_motion_is_unknown_without_poses_or_before_there_are_two() -> None:
+    assert EgoTracker(TransformBuffer(), "map", "base_link").status(START_NS) is None
+    assert tracker_with_tf().status(START_NS + 100 * MILLISECOND) is None
+
+
+def test_clock_that_jumps_back_forgets_twists() -> None:
+    tracker = EgoTracker(TransformBuffer(), "map", "base_link")
+    add_odometry(tracker, 60_000, speed=20.0)
+    for ms in range(0, 501, 50):
+        add_odometry(tracker, ms, speed=4.0)
+    status = tracker.status(START_NS + 500 * MILLISECOND)
+    assert status is not None
+    assert status.speed_mps == pytest.approx(4.0)

@@ -1,0 +1,1 @@
+"""The five heads on the shared features, one file each, and the peaks that join detection and motion."""

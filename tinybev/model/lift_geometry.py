@@ -1,0 +1,117 @@
+"""Where on the grid each (camera, pixel, depth) of the image features lands: calibration in, indices out.
+
+This is the whole dependence of the network on geometry. It is plain data, computed outside the network whenever a
+calibration or a pose changes, so that neither needs a new export.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tinybev.geometry import Array
+from tinybev.model.config import StudentConfig
+from tinybev.types import Floats
+
+
+class SplatIndices(NamedTuple):
+    """Which products of depth probability and context are summed into which cell, for a batch of B frames.
+
+    P counts the kept (camera, pixel, depth) triples of the batch, sorted by cell, and one more at the end that stands
+    for nothing: its depth index is one past the last depth, where the lift keeps a zero. So no cell's range starts past
+    the end of the list, which some runtimes refuse.
+
+    Attributes:
+        depth_P: (P,) index into the depth distributions (B, N, D, h, w), flat, with one zero appended.
+        pixel_P: (P,) index into the context features (B, N, h, w), flat.
+        start_G: (B * X * Y,) where each cell's triples start; they end where the next cell's start.
+    """
+
+    depth_P: Tensor
+    pixel_P: Tensor
+    start_G: Tensor
+
+    def to(self, device: torch.device | str) -> SplatIndices:
+        """The same on another device."""
+        return SplatIndices(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def splat_indices(config: StudentConfig, intrinsics_BN33: Floats, base_T_camera_BN44: Floats) -> SplatIndices:
+    """The indices of a batch of B frames of N cameras.
+
+    Args:
+        config: grid, depth bins and image size.
+        intrinsics_BN33: of the images as the network gets them; NaN for a camera that is missing, of which nothing is
+            lifted.
+        base_T_camera_BN44: takes points of the optical frame to base_link at the reference stamp.
+    """
+    batch, cameras = intrinsics_BN33.shape[:2]
+    depths, (height, width) = config.depth_bins, config.feature_size
+    rows, columns = config.grid.shape
+    per_frame = cameras * depths * height * width
+    depth_index, pixel_index, counts = [], [], []
+    for frame in range(batch):
+        cell = _cells(config, intrinsics_BN33[frame], base_T_camera_BN44[frame]).ravel()
+        kept = np.flatnonzero(cell >= 0)
+        kept = kept[_stable_order(cell[kept], rows * columns)]
+        camera_and_depth, pixel = np.divmod(kept, height * width)
+        depth_index.append(kept + frame * per_frame)
+        pixel_index.append((camera_and_depth // depths + frame * cameras) * (height * width) + pixel)
+        counts.append(np.bincount(cell[kept], minlength=rows * columns))
+    count_G = np.concatenate(counts)
+    return SplatIndices(
+        depth_P=torch.from_numpy(np.concatenate([*depth_index, [batch * per_frame]])),
+        pixel_P=torch.from_numpy(np.concatenate([*pixel_index, [0]])),
+        start_G=torch.from_numpy(np.cumsum(count_G) - count_G),
+    )
+
+
+def pixel_rays(config: StudentConfig, intrinsics_N33: Floats) -> Array:
+    """Points (N, h, w, 3) at depth 1 in the optical frames, seen at the centres of the features' cells."""
+    height, width = config.feature_size
+    stride = config.feature_stride
+    # A cell covers `stride` pixels; pixel 0's centre is at 0, so the first cell's is at (stride - 1) / 2.
+    u = np.arange(width) * stride + (stride - 1) / 2
+    v = np.arange(height) * stride + (stride - 1) / 2
+    pixels_HW3 = np.stack([*np.meshgrid(u, v), np.ones((height, width))], axis=-1)
+    return np.einsum("nij,hwj->nhwi", _inverse(intrinsics_N33), pixels_HW3)
+
+
+def depth_centers(config: StudentConfig) -> Array:
+    """The depths (D,) of the bins' centres, metres along the optical axis."""
+    return config.d_bound[0] + (np.arange(config.depth_bins) + 0.5) * config.d_bound[2]
+
+
+def _cells(config: StudentConfig, intrinsics_N33: Floats, base_T_camera_N44: Floats) -> np.ndarray:
+    """The flat cell (N, D, h, w) of every lifted point, -1 for one outside the grid or of a missing camera."""
+    rotation_N33, position_N3 = base_T_camera_N44[:, :3, :3], base_T_camera_N44[:, :3, 3]
+    rays_NHW3 = np.einsum("nij,nhwj->nhwi", rotation_N33, pixel_rays(config, intrinsics_N33))
+    depth_D11 = depth_centers(config)[:, None, None]
+
+    def index_along(axis: int, bound: tuple[float, float, float]) -> np.ndarray:
+        """(N, D, h, w) cell number along an axis of base_link, not yet limited to the grid."""
+        origin_N = (position_N3[:, axis] - bound[0]) / bound[2]
+        slope_NHW = rays_NHW3[..., axis] / bound[2]
+        position = slope_NHW[:, None] * depth_D11 + origin_N[:, None, None, None]
+        return np.floor(position, out=position)
+
+    x, y, z = (index_along(a, b) for a, b in enumerate((config.x_bound, config.y_bound, config.z_bound)))
+    rows, columns = config.grid.shape
+    inside = (x >= 0) & (x < rows) & (y >= 0) & (y < columns) & (z == 0)  # a missing camera's NaN is not inside
+    return np.where(inside, x * columns + y, -1).astype(np.int32)
+
+
+def _inverse(intrinsics_N33: Floats) -> Array:
+    """The inverses of the intrinsics, NaN for a missing camera."""
+    present = np.isfinite(intrinsics_N33).all(axis=(1, 2))
+    inverse = np.full(intrinsics_N33.shape, np.nan)
+    inverse[present] = np.linalg.inv(intrinsics_N33[present])
+    return inverse
+
+
+def _stable_order(cell_P: np.ndarray, cells: int) -> np.ndarray:
+    """The order that sorts by cell; NumPy sorts 16-bit integers in linear time, other ones not."""
+    return np.argsort(cell_P.astype(np.uint16) if cells <= 2**16 else cell_P, kind="stable")

@@ -1,0 +1,64 @@
+"""BEV memory: features of earlier frames, moved to where the ego is now and fused with the present ones.
+
+What is remembered is what the stem made of one frame alone. It is moved once, from its own frame to the present one, so
+nothing blurs by being moved again and again, and frames that come one at a time give what they give in one batch.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tinybev.geometry import BevGrid
+from tinybev.model.config import StudentConfig
+from tinybev.model.layers import conv_bn_relu, init_convolutions
+
+
+class Memory(NamedTuple):
+    """The features of M earlier frames, newest first.
+
+    Attributes:
+        feat_BMCXY: as the stem made them; anything where there is no such frame.
+        past_T_now_BM33: planar transforms that take a point (x, y, 1) of base_link now to base_link then, metres.
+        known_BM: 1 where there is such a frame, 0 where not.
+    """
+
+    feat_BMCXY: Tensor
+    past_T_now_BM33: Tensor
+    known_BM: Tensor
+
+
+class TemporalFusion(nn.Module):
+    """Adds what M moved memories tell to the present features."""
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__()
+        channels = config.bev_widths[0]
+        self._grid = config.head_grid
+        self.fuse = conv_bn_relu((1 + config.memory_frames) * channels, channels, kernel=1)
+        init_convolutions(self)
+
+    def forward(self, now_BCXY: Tensor, memory: Memory) -> Tensor:
+        """Fused features (B, C, X, Y)."""
+        moved = move(memory.feat_BMCXY.flatten(0, 1), memory.past_T_now_BM33.flatten(0, 1), self._grid)
+        moved_BMCXY = moved.unflatten(0, memory.known_BM.shape)
+        known_BM111 = memory.known_BM[:, :, None, None, None] > 0
+        moved_BMCXY = torch.where(known_BM111, moved_BMCXY, torch.zeros_like(moved_BMCXY))
+        return now_BCXY + self.fuse(torch.cat([now_BCXY, moved_BMCXY.flatten(1, 2)], dim=1))
+
+
+def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, grid: BevGrid) -> Tensor:
+    """Features of a past frame, sampled at the cells of the present one; zeros where the past grid does not reach."""
+    rows, columns = feat_BCXY.shape[2:]
+    x, y = (torch.as_tensor(axis).to(feat_BCXY) for axis in grid.cell_centers())
+    now_3XY = torch.stack([*torch.meshgrid(x, y, indexing="ij"), torch.ones(rows, columns).to(feat_BCXY)])
+    past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.to(feat_BCXY), now_3XY)
+    # grid_sample wants (column, row) with -1 and 1 at the outer edges of the first and the last cell.
+    (x_min, x_max, _), (y_min, y_max, _) = grid.x_bound, grid.y_bound
+    column_BXY = (past_B3XY[:, 1] - y_min) / (y_max - y_min) * 2 - 1
+    row_BXY = (past_B3XY[:, 0] - x_min) / (x_max - x_min) * 2 - 1
+    where_BXY2 = torch.stack([column_BXY, row_BXY], dim=-1)
+    return functional.grid_sample(feat_BCXY, where_BXY2, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,0 +1,1 @@
+"""What can run the student: the interface, and one file a runtime."""

@@ -1,0 +1,205 @@
+"""Bundles: a folder with ``weights.safetensors`` and ``manifest.json``, or seeded weights made in memory.
+
+What training exports and what the runtime reads is this and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from tinybev.errors import UserError
+from tinybev.model.config import StudentConfig, find_variant
+from tinybev.model.student import Student, seeded_student
+from tinybev.runtime.manifest import Manifest
+from tinybev.types import WeightsInfo
+
+WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
+UNTRAINED = "untrained:"
+"""What a specification of seeded weights starts with."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Weights and what there is to know about them; ``weights`` are the student's parameters and buffers by name."""
+
+    manifest: Manifest
+    weights: Mapping[str, Tensor]
+
+    @property
+    def config(self) -> StudentConfig:
+        """The network's configuration."""
+        return self.manifest.config
+
+    @property
+    def info(self) -> WeightsInfo:
+        """What every result says of its weights."""
+        return WeightsInfo(self.manifest.name, self.manifest.trained_on, self.manifest.sha256)
+
+    def build_student(self) -> Student:
+        """A student with these weights, in evaluation mode."""
+        student = Student(self.config)
+        student.load_state_dict(dict(self.weights))
+        return student.eval()
+
+
+def load_bundle(spec: str) -> Bundle:
+    """The bundle that ``spec`` names: a folder, or ``untrained:VARIANT`` or ``untrained:VARIANT:SEED``.
+
+    Raises:
+        UserError: there is no such bundle, or its parts do not match each other or this version.
+    """
+    return untrained_bundle(spec) if spec.startswith(UNTRAINED) else read_bundle(Path(spec))
+
+
+def untrained_bundle(spec: str) -> Bundle:
+    """Seeded weights; seed 0 where ``spec`` names none.
+
+    Raises:
+        UserError: the variant is unknown, or the seed is not a number from 0 on.
+    """
+    variant, _, seed_text = spec.removeprefix(UNTRAINED).partition(":")
+    config = find_variant(variant)
+    if seed_text and not (seed_text.isascii() and seed_text.isdecimal()):
+        raise UserError(f"bundle {spec!r}: expected {UNTRAINED}VARIANT:SEED with a seed from 0 on, got {seed_text!r}.")
+    seed = int(seed_text or 0)
+    weights = seeded_student(config, seed).state_dict()
+    return make_bundle(config.name, config, weights, trained_on=f"nothing (untrained, seed {seed})")
+
+
+def make_bundle(
+    name: str,
+    config: StudentConfig,
+    weights: Mapping[str, Tensor],
+    trained_on: str,
+    training: Mapping[str, object] | None = None,
+    metrics: Mapping[str, float] | None = None,
+) -> Bundle:
+    """A bundle of weights at hand.
+
+    Args:
+        name: of the bundle.
+        config: the network's.
+        weights: the student's parameters and buffers.
+        trained_on: the data they were trained on, in words.
+        training: how, for the manifest.
+        metrics: figures, for the manifest.
+
+    Raises:
+        UserError: the weights are not those of a network of this configuration.
+    """
+    check_weights(config, weights, f"weights of {name!r}")
+    sha256 = hashlib.sha256(_serialised(weights)).hexdigest()
+    return Bundle(Manifest(name, config, trained_on, sha256, training or {}, metrics or {}), dict(weights))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder.
+
+    Raises:
+        UserError: a file is missing or damaged, or manifest, weights and configuration do not match.
+    """
+    manifest_path, weights_path = folder / MANIFEST_FILE, folder / WEIGHTS_FILE
+    for path in (manifest_path, weights_path):
+        if not path.is_file():
+            raise UserError(
+                f"bundle {str(folder)!r}: expected a folder with {MANIFEST_FILE} and {WEIGHTS_FILE}, "
+                f"{path.name} is missing; give an exported bundle or {UNTRAINED}VARIANT."
+            )
+    manifest = Manifest.from_json(_read_text(manifest_path), str(manifest_path))
+    content = weights_path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != manifest.sha256:
+        raise UserError(
+            f"{weights_path}: expected sha256 {manifest.sha256}, got {sha256}; "
+            "the file is damaged or belongs to another manifest, export or copy the bundle again."
+        )
+    weights = _parsed(content, str(weights_path))
+    check_weights(manifest.config, weights, str(weights_path))
+    return Bundle(manifest, weights)
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> None:
+    """Writes a bundle as a new folder, which appears whole or not at all.
+
+    Raises:
+        UserError: something of that name exists, or the place cannot be written to.
+    """
+    if folder.exists():
+        raise UserError(f"{folder}: expected a folder that does not exist yet; remove it or choose another name.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            (unfinished / WEIGHTS_FILE).write_bytes(_serialised(bundle.weights))
+            (unfinished / MANIFEST_FILE).write_text(bundle.manifest.to_json(), encoding="utf-8")
+            unfinished.chmod(0o755)
+            unfinished.rename(folder)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise UserError(f"{folder}: expected a place that can be written to, got {error}.") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: expected a safetensors file, got {error.strerror}; correct the path.") from error
+    return _parsed(content, str(path))
+
+
+def check_weights(config: StudentConfig, weights: Mapping[str, Tensor], source: str) -> None:
+    """Whether names, shapes and types are those of a network of this configuration.
+
+    Raises:
+        UserError: they are not; it names the first tensor that differs.
+    """
+    with torch.device("meta"):  # shapes without memory
+        expected = Student(config).state_dict()
+    for name in sorted(expected.keys() | weights.keys()):
+        want, got = _describe(expected.get(name)), _describe(weights.get(name))
+        if want != got:
+            raise UserError(
+                f"{source}: expected {name} of {config.name} to be {want}, got {got}; "
+                "use weights that were exported for this configuration."
+            )
+
+
+def _describe(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "absent"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
+
+
+def _serialised(weights: Mapping[str, Tensor]) -> bytes:
+    return safetensors.torch.save({name: tensor.detach().contiguous() for name, tensor in weights.items()})
+
+
+def _parsed(content: bytes, source: str) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"{source}: expected a safetensors file, got {error}; copy or export it again.") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: expected a text file, got {error}; export the bundle again.") from error

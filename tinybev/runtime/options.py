@@ -1,0 +1,30 @@
+"""What can be chosen when a pipeline is made; all the rest belongs to the weights and is in their bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Choices of whoever runs the network; the node has a parameter of the same name for each.
+
+    Attributes:
+        device: "cpu", "cuda", or "auto": cuda where PyTorch finds it.
+        threads: of the network on the CPU; 0 leaves PyTorch's choice.
+        score_threshold: objects below this confidence are left out.
+        max_objects: at most this many objects, the best ones.
+        map_threshold: from this probability on a cell belongs to a map class.
+        occupancy_threshold: from this probability on a cell counts as occupied by an object.
+        refine_plan: move the plan away from predicted occupancy.
+        use_ego_status: tell the planner speed, yaw rate and acceleration where they are known.
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    score_threshold: float = 0.3
+    max_objects: int = 200
+    map_threshold: float = 0.5
+    occupancy_threshold: float = 0.3
+    refine_plan: bool = True
+    use_ego_status: bool = False

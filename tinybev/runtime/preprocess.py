@@ -1,0 +1,144 @@
+"""A frame to the network's inputs: images decoded and cut, calibrations to indices, goal and motion to conditions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tinybev.errors import UserError
+from tinybev.geometry import Array
+from tinybev.model.config import StudentConfig
+from tinybev.model.heads.planning import GOAL_SCALE_M, SPEED_SCALE_MPS, PlanConditions
+from tinybev.model.lift_geometry import SplatIndices, splat_indices
+from tinybev.model.lift_splat import normalised_intrinsics
+from tinybev.model.student import StudentInputs
+from tinybev.runtime.calibration import check_calibration, mounting_at_reference
+from tinybev.runtime.crop import Crop
+from tinybev.runtime.image_file import decode_image_file, image_file_size
+from tinybev.types import CAMERAS, CameraFrame, Command, EgoStatus, Frame, Goal
+
+DECODER_THREADS = 2
+
+
+@dataclass(frozen=True)
+class PreparedFrame:
+    """The network's inputs and what became of the cameras.
+
+    Attributes:
+        inputs: a batch of one, on the CPU.
+        rejected: cameras whose image or calibration is unusable, with the reason; they are masked like missing ones.
+        decode_ms: wall time of checking, decoding and cutting the images.
+        preprocess_ms: wall time of everything else.
+    """
+
+    inputs: StudentInputs
+    rejected: Mapping[str, str]
+    decode_ms: float
+    preprocess_ms: float
+
+
+@dataclass(frozen=True)
+class _View:
+    """One camera as the network gets it: pixels (h, w, 3) and pinhole matrix (3, 3)."""
+
+    pixels: NDArray[np.uint8]
+    intrinsics: Array
+
+
+class Preprocessor:
+    """Prepares frames; remembers the last geometry, which stays the same while the vehicle stands."""
+
+    def __init__(self, config: StudentConfig, use_ego_status: bool) -> None:
+        self._config = config
+        self._use_ego_status = use_ego_status
+        self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="tinybev-decode")
+        self._geometry: tuple[bytes, SplatIndices] | None = None
+
+    def prepare(self, frame: Frame) -> PreparedFrame:
+        """The inputs of one frame.
+
+        Raises:
+            UserError: no camera is left; it says why for each.
+        """
+        started = time.perf_counter()
+        present = [camera for camera in CAMERAS if camera in frame.images]
+        decoded = self._pool.map(self._view_or_reason, (frame.images[camera] for camera in present))
+        by_camera = dict(zip(present, decoded, strict=True))
+        views = {camera: view for camera, view in by_camera.items() if isinstance(view, _View)}
+        rejected = {camera: reason for camera, reason in by_camera.items() if isinstance(reason, str)}
+        if not views:
+            reasons = "; ".join(f"{camera}: {reason}" for camera, reason in rejected.items()) or "no images came"
+            raise UserError(f"expected the image of at least one camera, none is usable: {reasons}")
+        decoded_at = time.perf_counter()
+        inputs = self._inputs(frame, views)
+        finished = time.perf_counter()
+        return PreparedFrame(inputs, rejected, 1e3 * (decoded_at - started), 1e3 * (finished - decoded_at))
+
+    def _view_or_reason(self, image: CameraFrame) -> _View | str:
+        """The camera's view, or why there is none; runs on the pool's threads."""
+        try:
+            return self._view(image)
+        except UserError as error:
+            return str(error)
+
+    def _view(self, image: CameraFrame) -> _View:
+        check_calibration(image.camera, image.intrinsics, image.image_size, image.base_T_camera)
+        size = image_file_size(image.image) if isinstance(image.image, bytes) else image.image.shape[:2]
+        if tuple(size) != tuple(image.image_size):
+            raise UserError(
+                "expected the image to have the size of its calibration, "
+                f"{image.image_size[1]} x {image.image_size[0]}, got {size[1]} x {size[0]}"
+            )
+        crop = Crop.fit(image.image_size, self._config.image_size)
+        if isinstance(image.image, bytes):
+            pixels = decode_image_file(image.image, target_width=crop.resized[1])
+        else:
+            pixels = image.image
+        return _View(crop.apply(pixels), crop.intrinsics(np.asarray(image.intrinsics, dtype=np.float64)))
+
+    def _inputs(self, frame: Frame, views: Mapping[str, _View]) -> StudentInputs:
+        height, width = self._config.image_size
+        images_NHW3 = np.zeros((len(CAMERAS), height, width, 3), dtype=np.uint8)
+        intrinsics_N33 = np.full((len(CAMERAS), 3, 3), np.nan)
+        base_T_camera_N44 = np.tile(np.eye(4), (len(CAMERAS), 1, 1))
+        for camera, view in views.items():
+            n = CAMERAS.index(camera)
+            images_NHW3[n], intrinsics_N33[n] = view.pixels, view.intrinsics
+            base_T_camera_N44[n] = mounting_at_reference(frame.images[camera], frame.map_T_base)
+        return StudentInputs(
+            images_BN3HW=normalised_images(images_NHW3, self._config)[None],
+            intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
+            splat=self._splat_indices(intrinsics_N33, base_T_camera_N44),
+            conditions=plan_conditions(frame.goal, frame.ego if self._use_ego_status else None),
+        )
+
+    def _splat_indices(self, intrinsics_N33: Array, base_T_camera_N44: Array) -> SplatIndices:
+        key = intrinsics_N33.tobytes() + base_T_camera_N44.tobytes()
+        if self._geometry is None or self._geometry[0] != key:
+            self._geometry = key, splat_indices(self._config, intrinsics_N33[None], base_T_camera_N44[None])
+        return self._geometry[1]
+
+
+def normalised_images(images_NHW3: NDArray[np.uint8], config: StudentConfig) -> torch.Tensor:
+    """RGB images as the network takes them, (N, 3, H, W)."""
+    images_N3HW = (
+        torch.from_numpy(images_NHW3).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    )
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.image_mean, config.image_std))
+    return images_N3HW.sub_(mean).div_(std)
+
+
+def plan_conditions(goal: Goal, ego: EgoStatus | None) -> PlanConditions:
+    """What the planner is told, as a batch of one."""
+    command = [float(goal.command == one) for one in Command]
+    point = [0.0, 0.0, 0.0] if goal.point is None else [goal.point[0] / GOAL_SCALE_M, goal.point[1] / GOAL_SCALE_M, 1.0]
+    status = [0.0, 0.0, 0.0, 0.0]
+    if ego is not None:
+        status = [ego.speed_mps / SPEED_SCALE_MPS, ego.yaw_rate_rps, ego.acceleration_mps2, 1.0]
+    return PlanConditions(*(torch.tensor([row], dtype=torch.float32) for row in (command, point, status)))

@@ -1,0 +1,125 @@
+"""The vehicle's own pose and motion: from the transform tree, else from odometry."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import insort
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from tinybev.geometry import Array, invert, wrap_angle, yaw_of
+from tinybev.transform_buffer import NANOSECONDS, TransformBuffer, TransformUnknownError
+from tinybev.types import EgoStatus
+
+EXTRAPOLATE_S = 0.6
+"""How far past the newest pose the motion is continued: recordings exist with poses at 2 Hz only."""
+DIFFERENCE_S = 0.25
+"""Speeds are differences of poses this far apart, accelerations of speeds."""
+TWIST_HISTORY_S = 2.0
+
+
+@dataclass(frozen=True)
+class EgoPoses:
+    """Poses of one frame.
+
+    Attributes:
+        frame: the frame they are in: the map's, odometry's, or empty where no pose is known.
+        by_stamp: ``frame_T_base`` (4, 4) at each stamp; a stamp without a pose has no entry.
+    """
+
+    frame: str
+    by_stamp: dict[int, Array]
+
+
+class EgoTracker:
+    """Collects odometry and answers for poses and motion at a stamp; thread-safe.
+
+    Args:
+        transforms: the transform tree.
+        map_frame, base_frame: where the tree has the vehicle's pose.
+    """
+
+    def __init__(self, transforms: TransformBuffer, map_frame: str, base_frame: str) -> None:
+        self._transforms = transforms
+        self._map_frame = map_frame
+        self._base_frame = base_frame
+        self._odometry = TransformBuffer()
+        self._odometry_frame = ""
+        self._twists: list[tuple[int, float, float]] = []
+        self._lock = threading.Lock()
+
+    def add_odometry(
+        self, frame: str, stamp_ns: int, odom_T_base: Array, speed_mps: float, yaw_rate_rps: float
+    ) -> None:
+        """One odometry message: pose in ``frame``, forward speed and yaw rate in base_link."""
+        with self._lock:
+            if frame != self._odometry_frame:
+                self._odometry = TransformBuffer()
+                self._odometry_frame = frame
+            if self._twists and stamp_ns < self._twists[-1][0] - NANOSECONDS:  # the clock jumped back
+                self._twists.clear()
+            insort(self._twists, (stamp_ns, speed_mps, yaw_rate_rps))
+            oldest_ns = self._twists[-1][0] - int(TWIST_HISTORY_S * NANOSECONDS)
+            while self._twists[0][0] < oldest_ns:
+                del self._twists[0]
+        self._odometry.set_dynamic(frame, self._base_frame, stamp_ns, odom_T_base)
+
+    def poses(self, stamps_ns: list[int], wait_s: float) -> EgoPoses:
+        """The poses at some stamps, all from one source; waits up to ``wait_s`` for the newest of them."""
+        poses: dict[int, Array] = {}
+        deadline = time.monotonic() + wait_s
+        frame, buffer = self._source()
+        if buffer is None:
+            with suppress(TransformUnknownError):
+                self._transforms.wait_for(self._map_frame, self._base_frame, None, wait_s)
+            frame, buffer = self._source()
+        if buffer is None:
+            return EgoPoses("", poses)
+        for stamp_ns in sorted(stamps_ns, reverse=True):
+            newest = stamp_ns == max(stamps_ns)
+            remaining_s = max(0.0, deadline - time.monotonic()) if newest else 0.0
+            with suppress(TransformUnknownError):
+                poses[stamp_ns] = buffer.wait_for(frame, self._base_frame, stamp_ns, remaining_s, EXTRAPOLATE_S)
+        return EgoPoses(frame, poses)
+
+    def status(self, stamp_ns: int) -> EgoStatus | None:
+        """Motion at a stamp: odometry's twist, or differences of poses where the twist is absent or always zero."""
+        with self._lock:
+            twists = np.array(self._twists, dtype=np.float64).reshape(-1, 3)
+        if not np.any(twists[:, 1:]):
+            return self._status_from_poses(stamp_ns)
+        seconds = (twists[:, 0] - stamp_ns) / NANOSECONDS
+        if seconds[0] > 0 or seconds[-1] < -EXTRAPOLATE_S:
+            return self._status_from_poses(stamp_ns)
+        speed, earlier = np.interp((0.0, -DIFFERENCE_S), seconds, twists[:, 1])
+        acceleration = (speed - earlier) / DIFFERENCE_S if seconds[0] <= -DIFFERENCE_S else 0.0
+        return EgoStatus(float(speed), float(np.interp(0.0, seconds, twists[:, 2])), float(acceleration))
+
+    def _status_from_poses(self, stamp_ns: int) -> EgoStatus | None:
+        frame, buffer = self._source()
+        if buffer is None:
+            return None
+        difference_ns = int(DIFFERENCE_S * NANOSECONDS)
+        poses: list[Array] = []
+        try:
+            for n in range(3):
+                poses.append(buffer.lookup(frame, self._base_frame, stamp_ns - n * difference_ns, EXTRAPOLATE_S))
+        except TransformUnknownError:
+            if len(poses) < 2:
+                return None
+        motions = [invert(before) @ after for after, before in pairwise(poses)]
+        speeds = [float(motion[0, 3]) / DIFFERENCE_S for motion in motions]
+        yaw_rate = float(wrap_angle(yaw_of(motions[0][:3, :3]))) / DIFFERENCE_S
+        acceleration = (speeds[0] - speeds[1]) / DIFFERENCE_S if len(speeds) == 2 else 0.0
+        return EgoStatus(speeds[0], yaw_rate, acceleration)
+
+    def _source(self) -> tuple[str, TransformBuffer | None]:
+        """The frame the pose is known in and the buffer that knows it, None where there is none."""
+        if self._transforms.connected(self._map_frame, self._base_frame):
+            return self._map_frame, self._transforms
+        with self._lock:
+            return (self._odometry_frame, self._odometry) if self._odometry_frame else ("", None)

@@ -1,0 +1,176 @@
+"""The node's subscriptions while it is active; callbacks keep the newest or hand over, and compute nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
+from tf2_msgs.msg import TFMessage
+
+from tinybev.config import NodeConfig, fill_template, sync_options
+from tinybev.frames import CameraSet
+from tinybev.transform_buffer import TransformBuffer
+from tinybev.types import CAMERAS
+from tinybev_ros.calibrations import Calibrations
+from tinybev_ros.camera_sync import RevolutionSynchronizer, Subscriber
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, msg_to_transform
+from tinybev_ros.ego import EgoTracker
+from tinybev_ros.fixed_transforms import FixedTransform
+from tinybev_ros.goal import GoalKeeper
+from tinybev_ros.statistics import Snapshot, Statistics
+from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
+
+COMMAND = "~/command"
+COMMAND_PARAMETER = "command"
+ALL_IMAGES = "images"
+
+# Best effort receives from publishers of either kind, and every history is bounded: nothing grows.
+SENSOR_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE_SENSOR_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+ODOMETRY_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)
+TF_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=100, reliability=ReliabilityPolicy.RELIABLE)
+TF_STATIC_QOS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=100,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+REQUEST_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def images_of(camera: str) -> str:
+    """The subject of complaints about a camera's images."""
+    return f"{camera} images"
+
+
+class Inputs:
+    """Subscribes when constructed; :meth:`close` ends it.
+
+    Attributes:
+        transforms: the transform tree.
+        ego: poses and motion of the vehicle.
+        goal: the goal pose.
+        calibrations: the newest CameraInfo by camera.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: NodeConfig,
+        fixed_transforms: tuple[FixedTransform, ...],
+        statistics: Statistics,
+        complaints: Complaints,
+    ) -> None:
+        self.transforms = TransformBuffer()
+        for fixed in fixed_transforms:
+            self.transforms.set_static(fixed.parent, fixed.child, fixed.parent_T_child)
+        self.ego = EgoTracker(self.transforms, config.map_frame, config.base_frame)
+        self.goal = GoalKeeper(self.transforms, config.base_frame, config.goal_radius)
+        self.calibrations = Calibrations()
+        self._node = node
+        self._config = config
+        self._complaints = complaints
+        self._message_type = CompressedImage if config.image_transport == "compressed" else Image
+        self._since = time.monotonic()
+        self._subscriptions: list[Subscription] = [
+            node.create_subscription(TFMessage, TF_STATIC, partial(self._on_tf, True), TF_STATIC_QOS),
+            node.create_subscription(TFMessage, TF, partial(self._on_tf, False), TF_QOS),
+            node.create_subscription(Odometry, ODOMETRY, self._on_odometry, ODOMETRY_QOS),
+            node.create_subscription(PoseStamped, GOAL, self._on_goal, REQUEST_QOS),
+            node.create_subscription(String, COMMAND, self._on_command, REQUEST_QOS),
+        ]
+        for camera in CAMERAS:
+            topic = fill_template(config.camera_info_topic, camera)
+            callback = partial(self.calibrations.set, camera)
+            self._subscriptions.append(node.create_subscription(CameraInfo, topic, callback, SENSOR_QOS))
+        self._synchronizer = self._synchronize(statistics)
+
+    def on_set(self, callback: Callable[[CameraSet[CompressedImage | Image]], None]) -> None:
+        """``callback`` gets every set of images, on the executor's thread."""
+        self._synchronizer.registerCallback(callback)
+
+    def check_arrival(self, snapshot: Snapshot) -> None:
+        """Complains about cameras that are silent, once each, or once about all where none sends; called regularly."""
+        if time.monotonic() - self._since < self._config.stale_after:
+            return
+        silent = snapshot.silent_cameras(self._config.stale_after)
+        if len(silent) == len(CAMERAS):
+            topics = f"{self._topic_of(CAMERAS[0])} and its like"
+            self._complaints.raise_about(
+                ALL_IMAGES, f"none arrive; expected {self._message_type.__name__} on {topics}."
+            )
+            return
+        self._complaints.settle(ALL_IMAGES)
+        for camera in CAMERAS:
+            if camera in silent:
+                expected = f"expected {self._message_type.__name__} on {self._topic_of(camera)}"
+                self._complaints.raise_about(
+                    images_of(camera), f"none for {self._config.stale_after:g} s; {expected}, frames go without it."
+                )
+            else:
+                self._complaints.settle(images_of(camera))
+
+    def close(self) -> None:
+        """Ends all subscriptions."""
+        self._synchronizer.close()
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def _synchronize(self, statistics: Statistics) -> RevolutionSynchronizer:
+        qos = RELIABLE_SENSOR_QOS if self._config.image_reliability == "reliable" else SENSOR_QOS
+        filters = []
+        for camera in CAMERAS:
+            images = Subscriber(self._node, self._message_type, self._topic_of(camera), qos_profile=qos)
+            images.registerCallback(lambda _, camera=camera: statistics.image_arrived(camera))
+            filters.append(images)
+            self._subscriptions.append(images.sub)
+        return RevolutionSynchronizer(filters, CAMERAS, sync_options(self._config))
+
+    def _topic_of(self, camera: str) -> str:
+        return fill_template(self._config.image_topic, camera)
+
+    def _on_tf(self, static: bool, message: TFMessage) -> None:
+        for transform in message.transforms:
+            parent, child = msg_to_frame_id(transform.header), transform.child_frame_id.lstrip("/")
+            try:
+                parent_T_child = msg_to_transform(transform.transform)
+            except ValueError as error:
+                self._complaints.raise_about(f"transform {parent} -> {child}", f"{error}; it is ignored.")
+                continue
+            if static:
+                self.transforms.set_static(parent, child, parent_T_child)
+            else:
+                self.transforms.set_dynamic(parent, child, msg_to_stamp(transform.header.stamp), parent_T_child)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            pose = msg_to_pose(message.pose.pose)
+        except ValueError as error:
+            self._complaints.raise_about("odometry", f"{error}; it is ignored.")
+            return
+        twist = message.twist.twist
+        stamp_ns = msg_to_stamp(message.header.stamp)
+        self.ego.add_odometry(msg_to_frame_id(message.header), stamp_ns, pose, twist.linear.x, twist.angular.z)
+
+    def _on_goal(self, message: PoseStamped) -> None:
+        try:
+            self.goal.set_pose(msg_to_frame_id(message.header), msg_to_pose(message.pose))
+        except ValueError as error:
+            self._node.get_logger().error(f"goal: {error}; it is ignored.")
+
+    def _on_command(self, message: String) -> None:
+        # The parameter is the one place of the command, so that `ros2 param get` tells what the topic asked for.
+        (result,) = self._node.set_parameters([Parameter(COMMAND_PARAMETER, value=message.data)])
+        if not result.successful:
+            self._node.get_logger().error(f"{COMMAND}: {result.reason}")
