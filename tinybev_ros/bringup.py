@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rosbags.interfaces import QosReliability
+
 import tinybev_ros
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
+from tinybev_ros.bag import open_bag
 from tinybev_ros.topics import camera_image_topic
 
 ParameterValue = bool | int | float | str | list[str]
@@ -84,13 +87,19 @@ def processes(values: Mapping[str, str]) -> list[Process]:
         values: text by argument name, as launch gives it; an argument that is absent has its default.
 
     Raises:
-        UserError: an argument is unknown or has a value it does not take, or a file it names does not exist.
+        UserError: an argument is unknown or has a value it does not take, a file it names does not exist, or the bag
+            cannot be read.
     """
     chosen = _checked(values)
     sim_time = chosen["use_sim_time"] == "true" or (chosen["use_sim_time"] == "auto" and bool(chosen["bag"]))
     common: dict[str, ParameterValue] = {"use_sim_time": sim_time}
     log_level = chosen["log_level"]
     params_file = Path(chosen["params_file"]) if chosen["params_file"] else share("config/tinybev.yaml")
+    node = dict(common)
+    if chosen["bundle"]:
+        node["bundle"] = chosen["bundle"]
+    if chosen["bag"] and _offers_reliable_images(Path(chosen["bag"])):
+        node["image_reliability"] = "reliable"
     graph = [
         Process(
             package="tinybev_ros",
@@ -99,7 +108,7 @@ def processes(values: Mapping[str, str]) -> list[Process]:
             name=chosen["name"],
             namespace=chosen["namespace"],
             parameter_files=(params_file,),
-            parameters=common | ({"bundle": chosen["bundle"]} if chosen["bundle"] else {}),
+            parameters=node,
             log_level=log_level,
             required=True,
         )
@@ -174,6 +183,14 @@ def _checked(values: Mapping[str, str]) -> dict[str, str]:
         if chosen[name] and not Path(chosen[name]).exists():
             raise UserError(f"{name}: expected an existing file, found nothing at {chosen[name]!r}; check the path.")
     return chosen
+
+
+def _offers_reliable_images(bag_path: Path) -> bool:
+    """Whether a bag is played with reliable images, so that a busy machine loses none of them on the way."""
+    names = {camera_image_topic(camera) for camera in CAMERAS}
+    with open_bag(bag_path) as bag:
+        profiles = [profile for name in names & set(bag.topics) for profile in bag.topics[name].offered_qos]
+    return all(profile.reliability is not QosReliability.BEST_EFFORT for profile in profiles)
 
 
 def _yaml(value: ParameterValue) -> str:

@@ -7,13 +7,22 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from small_bag import qos, string_cdr, write_bag
 
 import tinybev
 from tinybev.cli import COMMANDS
 from tinybev.errors import UserError
 from tinybev_ros.bringup import ARGUMENTS, processes, ros_arguments, share
+from tinybev_ros.topics import camera_image_topic
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def small_bag(path: Path, *, best_effort: bool = False) -> Path:
+    """A bag of one message on the front camera's topic."""
+    topic = camera_image_topic("CAM_FRONT")
+    profiles = {topic: [qos(best_effort=best_effort)]}
+    return write_bag(path, [(0.0, topic, string_cdr("x"))], profiles=profiles)
 
 
 def test_package_xml_has_the_version_of_the_python_package() -> None:
@@ -22,8 +31,7 @@ def test_package_xml_has_the_version_of_the_python_package() -> None:
 
 def test_every_executable_of_bringup_is_installed_by_cmake_with_the_same_module(tmp_path: Path) -> None:
     installed = dict(re.findall(r"(\w+):(\w+)", (ROOT / "CMakeLists.txt").read_text()))
-    (tmp_path / "bag").mkdir()
-    for process in processes({"bag": str(tmp_path / "bag")}):
+    for process in processes({"bag": str(small_bag(tmp_path / "bag"))}):
         assert process.module is not None
         assert installed[process.executable] == process.module.rsplit(".", 1)[1]
 
@@ -39,7 +47,8 @@ def test_every_message_is_generated_and_every_field_commented() -> None:
 
 
 def test_bag_playback_brings_simulated_time_to_everyone_but_the_player(tmp_path: Path) -> None:
-    graph = {process.name: process for process in processes({"bag": str(tmp_path), "foxglove": "websocket"})}
+    bag = small_bag(tmp_path / "bag")
+    graph = {process.name: process for process in processes({"bag": str(bag), "foxglove": "websocket"})}
     assert graph["tinybev"].parameters["use_sim_time"] is True
     assert graph["foxglove_bridge"].parameters == {"use_sim_time": True, "backend": "websocket"}
     assert "use_sim_time" not in graph["bag_player"].parameters
@@ -47,8 +56,7 @@ def test_bag_playback_brings_simulated_time_to_everyone_but_the_player(tmp_path:
 
 
 def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
-    bag = tmp_path / "it's 1"
-    bag.mkdir()
+    bag = small_bag(tmp_path / "it's 1")
     player = processes({"bag": str(bag), "namespace": "car", "loop": "true"})[-1]
     arguments = ros_arguments(player)
     assert f"bag:='{str(bag).replace(chr(39), chr(39) * 2)}'" in arguments
@@ -56,6 +64,20 @@ def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
     node = processes({"namespace": "car"})[0]
     assert "__ns:=/car" in ros_arguments(node)
     assert str(share("config/tinybev.yaml")) in ros_arguments(node)
+
+
+@pytest.mark.parametrize("best_effort", [True, False])
+def test_images_are_subscribed_to_as_the_bag_offers_them(tmp_path: Path, best_effort: bool) -> None:
+    node = processes({"bag": str(small_bag(tmp_path / "bag", best_effort=best_effort))})[0]
+    assert node.parameters.get("image_reliability") == (None if best_effort else "reliable")
+
+
+def test_a_bag_that_is_cut_off_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    bag = small_bag(tmp_path / "bag")
+    storage = next(bag.glob("*.mcap"))
+    storage.write_bytes(storage.read_bytes()[:-20])
+    with pytest.raises(UserError, match="is cut off"):
+        processes({"bag": str(bag)})
 
 
 @pytest.mark.parametrize(
