@@ -127,7 +127,10 @@ def install_packages(log: Path) -> None:
     """ROS 2, what builds messages, and every Python package, resolved together."""
     names = ("ros", "ros-build", "runtime", "optional-nuscenes", "optional-foxglove-websocket", "dev")
     files = [argument for name in names for argument in ("-r", str(REQUIREMENTS / f"{name}.txt"))]
-    call([str(PYTHON), "-m", "pip", "install", "-c", str(REQUIREMENTS / "constraints.txt"), *files], log, progress=True)
+    constraints = ["-c", str(REQUIREMENTS / "constraints.txt")]
+    call([str(PYTHON), "-m", "pip", "install", *constraints, *files], log, progress=True)
+    if sys.version_info >= (3, 13):  # see requirements/optional-nuscenes.txt
+        call([str(PYTHON), "-m", "pip", "install", "--no-deps", *constraints, "nuscenes-devkit"], log)
 
 
 def build_interfaces(log: Path) -> None:
