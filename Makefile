@@ -1,5 +1,6 @@
 # What a newcomer types. `make demo` and `make test` set up what is missing first.
-PYTHON ?= python3
+# The environment keeps the Python it was made with.
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 RUN = .venv/bin
 
 .PHONY: help setup demo up test check bench doctor clean

@@ -186,8 +186,6 @@ def _bytes(value: object) -> int:
     return sum(_bytes(part) for part in value) if isinstance(value, tuple) else 0
 
 
-def _bag_flops(
-    weight_shape: torch.Size, indices_shape: torch.Size, *_arguments: object, **_keywords: object
-) -> int:
+def _bag_flops(weight_shape: torch.Size, indices_shape: torch.Size, *_arguments: object, **_keywords: object) -> int:
     """Of a weighted embedding_bag: one multiply-accumulate a channel of each index."""
     return 2 * math.prod(indices_shape) * weight_shape[1]

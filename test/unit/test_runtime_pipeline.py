@@ -1,0 +1,249 @@
+"""The pipeline: five outputs that hold their types' promises, whatever is missing or broken in a frame."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from pictures import STAMP_NS, frame, jpeg, picture
+from rigs import ring_rig, yaw_transform
+
+from tinybev.config import NodeConfig
+from tinybev.errors import UserError
+from tinybev.model.config import find_variant
+from tinybev.model.heads.planning import PlanConditions
+from tinybev.model.student import seeded_student
+from tinybev.runtime.bundle import Bundle, load_bundle, make_bundle
+from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.pipeline import Pipeline
+from tinybev.runtime.preprocess import Preprocessor, plan_conditions
+from tinybev.types import CAMERAS, CameraFrame, Command, EgoStatus, Frame, Goal, Results
+
+SIZE = (450, 800)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle("untrained:nano")
+
+
+@pytest.fixture
+def pipeline(bundle: Bundle) -> Pipeline:
+    return Pipeline(bundle, PipelineOptions(device="cpu"))
+
+
+def with_image(whole: Frame, camera: str, **changes: object) -> Frame:
+    changed = dataclasses.replace(whole.images[camera], **changes)
+    return dataclasses.replace(whole, images={**whole.images, camera: changed})
+
+
+def assert_promises(results: Results, options: PipelineOptions) -> None:
+    detections, futures, config = results.detections, results.trajectories, find_variant("nano")
+    count = len(detections)
+    assert count <= min(options.max_objects, config.max_agents)
+    assert (detections.scores >= options.score_threshold).all()
+    assert (np.diff(detections.scores) <= 0).all()
+    assert (detections.sizes > 0).all()
+    assert (np.abs(detections.yaws) <= np.pi).all()
+    assert len(set(detections.track_ids.tolist())) == count
+    assert futures.positions.shape == (count, 6, 12, 2)
+    assert futures.probabilities.sum(axis=1) == pytest.approx(np.ones(count))
+    assert (futures.sigmas > 0).all()
+    assert np.array_equal(futures.track_ids, detections.track_ids)
+    assert results.occupancy.probability.shape == results.occupancy.instances.shape == (5, *config.grid.shape)
+    assert set(np.unique(results.occupancy.instances)) <= {0, *detections.track_ids.tolist()}
+    assert results.map.masks.shape == (4, *config.grid.shape)
+    assert results.plan.positions.shape == results.plan.raw_positions.shape == (6, 2)
+    for values in (detections.centers, futures.positions, results.plan.yaws, results.plan.speeds):
+        assert np.isfinite(values).all()
+    times = results.times
+    assert min(dataclasses.astuple(times)) >= 0
+    assert times.total >= times.decode + times.preprocess + times.network + times.postprocess - 1.0
+
+
+def test_a_whole_frame_gives_all_five_outputs(pipeline: Pipeline) -> None:
+    goal = Goal(Command.LEFT, (20.0, 5.0))
+    results = pipeline.run(dataclasses.replace(frame(SIZE), goal=goal))
+    assert_promises(results, PipelineOptions())
+    assert len(results.detections) >= 5
+    assert results.stamp_ns == STAMP_NS
+    assert results.missing == ()
+    assert results.plan.goal == goal
+    assert results.weights == pipeline.weights
+    assert results.weights.trained_on == "nothing (untrained, seed 0)"
+    assert pipeline.device == "cpu"
+    assert pipeline.rejected == {}
+
+
+def test_pixels_given_as_an_array_are_the_same_picture(pipeline: Pipeline) -> None:
+    files = frame(SIZE)
+    pixels = files
+    for n, camera in enumerate(CAMERAS):
+        pixels = with_image(pixels, camera, image=picture(SIZE, n))
+    from_files, from_pixels = pipeline.run(files), pipeline.run(pixels)
+    assert from_files.map.masks == pytest.approx(from_pixels.map.masks, abs=0.2)
+
+
+def test_a_camera_without_image_is_missing(pipeline: Pipeline) -> None:
+    whole = frame(SIZE)
+    images = {camera: image for camera, image in whole.images.items() if camera not in ("CAM_BACK", "CAM_FRONT_LEFT")}
+    results = pipeline.run(dataclasses.replace(whole, images=images))
+    assert results.missing == ("CAM_BACK", "CAM_FRONT_LEFT")
+    assert_promises(results, PipelineOptions())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"image": jpeg(picture(SIZE))[:9000]}, "cut off"),
+        ({"image": b"no image"}, "expected a JPEG or PNG file"),
+        ({"image": jpeg(picture((90, 160)))}, "expected the image to have the size of its calibration, 800 x 450"),
+        ({"intrinsics": np.zeros((3, 3))}, "CAM_BACK: expected a pinhole matrix"),
+        ({"base_T_camera": np.zeros((4, 4))}, "CAM_BACK: expected a rigid transform"),
+    ],
+)
+def test_a_camera_that_cannot_be_used_is_missing_and_leaves_no_trace(
+    pipeline: Pipeline, changes: dict, reason: str
+) -> None:
+    whole = frame(SIZE)
+    broken = pipeline.run(with_image(whole, "CAM_BACK", **changes))
+    assert broken.missing == ("CAM_BACK",)
+    assert list(pipeline.rejected) == ["CAM_BACK"]
+    assert reason in pipeline.rejected["CAM_BACK"]
+    without = {camera: image for camera, image in whole.images.items() if camera != "CAM_BACK"}
+    absent = pipeline.run(dataclasses.replace(whole, images=without))
+    assert absent.map.masks == pytest.approx(broken.map.masks, abs=1e-6)
+    assert pipeline.rejected == {}
+    assert pipeline.run(whole).missing == ()
+
+
+def test_a_frame_without_any_usable_camera_is_refused_with_every_reason(pipeline: Pipeline) -> None:
+    whole = frame(SIZE)
+    for camera in CAMERAS:
+        whole = with_image(whole, camera, image=b"no image")
+    with pytest.raises(UserError, match="none is usable: CAM_FRONT: expected a JPEG.*CAM_FRONT_LEFT: expected a JPEG"):
+        pipeline.run(whole)
+    with pytest.raises(UserError, match="no images came"):
+        pipeline.run(Frame(STAMP_NS, {}))
+
+
+def test_a_changed_calibration_is_picked_up(pipeline: Pipeline) -> None:
+    first, again = pipeline.run(frame(SIZE)), pipeline.run(frame(SIZE))
+    changed = pipeline.run(frame(SIZE, ring_rig(SIZE, focal=1.1)))
+    assert np.array_equal(first.map.masks, again.map.masks)
+    assert not np.allclose(first.map.masks, changed.map.masks)
+
+
+def test_each_cameras_own_pose_counts(pipeline: Pipeline) -> None:
+    whole = dataclasses.replace(frame(SIZE), map_T_base=yaw_transform(0.3, x=100.0))
+
+    def moving(speed: float) -> Frame:
+        moved = whole
+        for n, camera in enumerate(CAMERAS):
+            moved = with_image(moved, camera, map_T_base=yaw_transform(0.3, x=100.0) @ yaw_transform(0, x=-speed * n))
+        return moved
+
+    standing, driving = pipeline.run(moving(0.0)), pipeline.run(moving(0.5))
+    assert not np.allclose(standing.map.masks, driving.map.masks)
+    assert np.array_equal(standing.map.masks, pipeline.run(frame(SIZE)).map.masks)
+
+
+def test_objects_keep_their_ids_until_a_reset(pipeline: Pipeline) -> None:
+    first = pipeline.run(frame(SIZE))
+    second = pipeline.run(frame(SIZE, stamp_ns=STAMP_NS + 100_000_000))
+    same = np.isin(second.detections.track_ids, first.detections.track_ids)
+    assert same.mean() > 0.8
+    pipeline.reset()
+    third = pipeline.run(frame(SIZE, stamp_ns=STAMP_NS - 10_000_000_000))
+    assert not np.isin(third.detections.track_ids, second.detections.track_ids).any()
+
+
+def test_the_options_choose(bundle: Bundle) -> None:
+    options = PipelineOptions(device="cpu", score_threshold=0.4, max_objects=3, map_threshold=0.9, refine_plan=False)
+    results = Pipeline(bundle, options).run(frame(SIZE))
+    assert_promises(results, options)
+    assert len(results.detections) == 3
+    assert np.array_equal(results.plan.positions, results.plan.raw_positions)
+    assert all(segment.score >= 0.9 for segment in results.map.segments if not segment.closed)
+
+
+def test_ego_status_is_told_only_where_wanted(bundle: Bundle) -> None:
+    driving = dataclasses.replace(frame(SIZE), ego=EgoStatus(12.0, 0.2, -1.0))
+    told, untold = (
+        Pipeline(bundle, PipelineOptions(device="cpu", refine_plan=False, use_ego_status=use)).run(driving)
+        for use in (True, False)
+    )
+    unknown = Pipeline(bundle, PipelineOptions(device="cpu", refine_plan=False)).run(frame(SIZE))
+    assert not np.array_equal(told.plan.positions, untold.plan.positions)
+    assert np.array_equal(untold.plan.positions, unknown.plan.positions)
+
+
+def test_what_the_planner_is_told() -> None:
+    assert plan_conditions(Goal(), None) == tuple_of([[0, 0, 1]], [[0, 0, 0]], [[0, 0, 0, 0]])
+    told = plan_conditions(Goal(Command.RIGHT, (25.0, -5.0)), EgoStatus(5.0, 0.1, 0.5))
+    assert told == tuple_of([[1, 0, 0]], [[0.5, -0.1, 1]], [[0.5, 0.1, 0.5, 1]])
+
+
+def tuple_of(*rows: list) -> PlanConditions:
+    class Same:
+        """Equal to a tensor of the same numbers."""
+
+        def __init__(self, values: list) -> None:
+            self.values = values
+
+        def __eq__(self, other: object) -> bool:
+            return bool(torch.allclose(other, torch.tensor(self.values, dtype=torch.float32)))  # type: ignore[arg-type]
+
+        __hash__ = None  # type: ignore[assignment]
+
+    return tuple(Same(row) for row in rows)  # type: ignore[return-value]
+
+
+def test_images_are_normalised_as_the_configuration_says(bundle: Bundle) -> None:
+    config = bundle.config
+    whole = frame(config.image_size)
+    for camera in CAMERAS:
+        grey = np.full((*config.image_size, 3), (200, 100, 50), dtype=np.uint8)
+        whole = with_image(whole, camera, image=grey)
+    images = Preprocessor(config, use_ego_status=True).prepare(whole).inputs.images_BN3HW
+    expected = (np.array([200, 100, 50]) - config.image_mean) / config.image_std
+    assert images.shape == (1, 6, 3, *config.image_size)
+    assert images.amin(dim=(0, 1, 3, 4)).numpy() == pytest.approx(expected, abs=1e-5)
+    assert images.amax(dim=(0, 1, 3, 4)).numpy() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_network_with_memory_remembers_until_a_reset() -> None:
+    config = dataclasses.replace(find_variant("nano"), memory_frames=1)
+    weights = seeded_student(config, 0).state_dict()
+    pipeline = Pipeline(make_bundle("with memory", config, weights, "nothing (untrained, seed 0)"))
+    half_second = 500_000_000
+
+    def seen(n: int) -> np.ndarray:
+        at = dataclasses.replace(frame(SIZE, stamp_ns=STAMP_NS + n * half_second), map_T_base=np.eye(4))
+        return pipeline.run(at).map.masks
+
+    first, second = seen(0), seen(1)
+    assert not np.allclose(first, second)
+    pipeline.reset()
+    assert np.array_equal(seen(2), first)
+
+
+def test_an_unknown_device_is_refused(bundle: Bundle) -> None:
+    with pytest.raises(UserError, match="device: expected auto, cpu or cuda, got 'tpu'"):
+        Pipeline(bundle, PipelineOptions(device="tpu"))
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="expected a GPU"):
+            Pipeline(bundle, PipelineOptions(device="cuda"))
+
+
+def test_the_nodes_parameters_have_the_options_names_and_defaults() -> None:
+    node = NodeConfig()
+    assert {field.name: getattr(node, field.name) for field in dataclasses.fields(PipelineOptions)} == (
+        dataclasses.asdict(PipelineOptions())
+    )
+
+
+def test_every_camera_frame_is_named_by_its_key() -> None:
+    assert all(isinstance(image, CameraFrame) and image.camera == name for name, image in frame().images.items())
