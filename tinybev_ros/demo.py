@@ -10,9 +10,10 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,12 +24,12 @@ from tinybev.types import CAMERAS
 from tinybev_ros import diagnostics, topics
 from tinybev_ros.bag import open_bag
 from tinybev_ros.bag_writer import BagFormat, writing_bag
-from tinybev_ros.bringup import processes
+from tinybev_ros.bringup import Process, processes
 from tinybev_ros.diagnostics import Report
 from tinybev_ros.outputs import OUTPUTS
 from tinybev_ros.recorder import Recorder
 from tinybev_ros.replay_pictures import Pictures, draw_replay
-from tinybev_ros.up import RunningProcess, running, stop
+from tinybev_ros.up import running, stop
 
 NODE = "tinybev"
 RECORDED: tuple[tuple[str, str], ...] = (
@@ -36,6 +37,8 @@ RECORDED: tuple[tuple[str, str], ...] = (
     (diagnostics.TOPIC, "diagnostic_msgs/msg/DiagnosticArray"),
 )
 """What of the node is recorded: topic and type."""
+LAST_OUTPUT = f"/{NODE}/plan"
+"""Of the recorded outputs of a frame, the one that is published last."""
 QUIET_S = 3.0
 """The last frame is through when no result has come for this long after the end of the bag."""
 DRAIN_TIMEOUT_S = 30.0
@@ -88,20 +91,9 @@ def run(args: argparse.Namespace) -> int:
     if args.foxglove != "off":
         print("demo: in Foxglove, open the connection ws://127.0.0.1:8765 and import config/foxglove_layout.json")
     output_bag = args.out / "outputs"
-    with (
-        writing_bag(output_bag, BagFormat(), overwrite=True) as bag,
-        Recorder(bag, RECORDED, NODE) as recorder,
-        running(graph, sink=sys.stderr) as started,
-    ):
-        try:
-            follow(started, recorder, recording, endless=args.loop)
-        except KeyboardInterrupt:
-            print("demo: stopped, drawing what there is", file=sys.stderr)
-        # The node says its last word on /diagnostics when it stops: the recorder outlives it.
-        stop([started[0].child])
+    said, received = play_and_record(graph, recording, output_bag, endless=args.loop)
     pictures = draw_replay(recording.bag, output_bag, NODE, args.out)
-    said = last_report(recorder)
-    write_json(args.out / "summary.json", summary(recording, said, recorder.counts))
+    write_json(args.out / "summary.json", summary(recording, said, received))
     print_outcome(said, pictures, args.out)
     return 0 if pictures.frames else 1
 
@@ -141,42 +133,80 @@ def describe(path: Path, source: str) -> Input:
         return Input(path, source, (bag.end_ns - bag.start_ns) / 1e9, cameras)
 
 
-def follow(started: list[RunningProcess], recorder: Recorder, recording: Input, *, endless: bool) -> None:
+def play_and_record(
+    graph: Sequence[Process], recording: Input, output_bag: Path, *, endless: bool
+) -> tuple[Report, Mapping[str, int]]:
+    """Runs the graph and records what the node says, from before the first frame to its last word.
+
+    Args:
+        graph: from ``bringup.processes``: the node first, the player last.
+        recording: what is played.
+        output_bag: the bag to write; one that exists is replaced.
+        endless: until Ctrl-C.
+
+    Returns:
+        The node's last word on its run, and how many messages were received by topic.
+
+    Raises:
+        UserError: the node or the player ended before the recording did, or the node never said anything.
+    """
+    *others, player = graph
+    with (
+        writing_bag(output_bag, BagFormat(), overwrite=True) as bag,
+        Recorder(bag, RECORDED, NODE) as recorder,
+        running(others, sink=sys.stderr) as started,
+    ):
+        node = started[0].child
+        try:
+            while not recorder.sees_publishers:  # so that the first result is recorded too
+                refuse_early_end(node)
+                time.sleep(0.05)
+            with running([player], sink=sys.stderr) as (playing,):
+                follow(node, playing.child, recorder, recording, endless=endless)
+        except KeyboardInterrupt:
+            print("demo: stopped, going on with what there is", file=sys.stderr)
+        # The node says its last word on /diagnostics when it stops: the recorder outlives it.
+        stop([node])
+    if recorder.report is None or recorder.report.weights is None:
+        raise UserError(f"nothing of {NODE} came on {diagnostics.TOPIC}, so there is nothing to sum up; see above.")
+    return recorder.report, recorder.counts
+
+
+def follow(
+    node: subprocess.Popen[str],
+    player: subprocess.Popen[str],
+    recorder: Recorder,
+    recording: Input,
+    *,
+    endless: bool,
+) -> None:
     """Waits, with a progress bar of the recording's time, until it has ended and the last result has come.
 
     Raises:
-        UserError: the node ended before the recording did.
+        UserError: the node or the player ended before the recording did.
     """
-    node, player = (next(item.child for item in started if item.process.name == name) for name in (NODE, "bag_player"))
-    plan_topic = f"/{NODE}/plan"
     with tqdm(total=None if endless else round(recording.duration_s, 1), unit="s", desc="playing", disable=None) as bar:
         first_ns = 0
         while player.poll() is None:
-            if node.poll() is not None:
-                raise UserError(f"the node ended with status {node.returncode} before the recording did; see above.")
+            refuse_early_end(node)
             now_ns = recorder.sim_time_ns
             first_ns = first_ns or now_ns
             bar.n = round((now_ns - first_ns) / 1e9, 1)
-            bar.set_postfix(results=recorder.counts[plan_topic])
+            bar.set_postfix(results=recorder.counts[LAST_OUTPUT])
             time.sleep(0.2)
     if player.returncode:
         raise UserError(f"playback ended with status {player.returncode}; see above.")
     last_change, seen, deadline = time.monotonic(), -1, time.monotonic() + DRAIN_TIMEOUT_S
     while time.monotonic() < min(last_change + QUIET_S, deadline) and node.poll() is None:
-        if recorder.counts[plan_topic] != seen:
-            seen, last_change = recorder.counts[plan_topic], time.monotonic()
+        if recorder.counts[LAST_OUTPUT] != seen:
+            seen, last_change = recorder.counts[LAST_OUTPUT], time.monotonic()
         time.sleep(0.1)
 
 
-def last_report(recorder: Recorder) -> Report:
-    """The node's last word on its run.
-
-    Raises:
-        UserError: it never said anything.
-    """
-    if recorder.report is None or recorder.report.weights is None:
-        raise UserError(f"nothing of {NODE} came on {diagnostics.TOPIC}, so there is nothing to sum up; see above.")
-    return recorder.report
+def refuse_early_end(node: subprocess.Popen[str]) -> None:
+    """Raises a UserError where the node is gone."""
+    if node.poll() is not None:
+        raise UserError(f"the node ended with status {node.returncode} before the recording did; see above.")
 
 
 def summary(recording: Input, said: Report, received: Mapping[str, int]) -> dict[str, object]:

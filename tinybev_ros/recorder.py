@@ -60,6 +60,11 @@ class Recorder:
         self._thread.join()
 
     @property
+    def sees_publishers(self) -> bool:
+        """Whether every recorded topic has a publisher by now."""
+        return all(self._node.count_publishers(topic) > 0 for topic in self.counts)
+
+    @property
     def sim_time_ns(self) -> int:
         """The simulated time, 0 before the first /clock."""
         return int(self._node.get_clock().now().nanoseconds)

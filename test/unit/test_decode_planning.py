@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
 
 from tinybev.geometry import BevGrid
 from tinybev.model.heads.planning import PlanOutputs
@@ -79,6 +78,7 @@ def test_cells_below_the_threshold_do_not_count() -> None:
 
 @pytest.mark.parametrize("rectangle", [(6, 14, 0.6, 3.0), (7.5, 9.5, -0.3, 0.9), (9, 30, -2, 2)])
 def test_it_is_the_minimum_that_a_general_solver_finds(rectangle: tuple[float, float, float, float]) -> None:
+    optimize = pytest.importorskip("scipy.optimize")
     occupancy = occupied(rectangle)
     refined = refine_plan(AHEAD, occupancy, 0.3)
     for t, start in enumerate(AHEAD):
@@ -86,7 +86,9 @@ def test_it_is_the_minimum_that_a_general_solver_finds(rectangle: tuple[float, f
             (np.abs(X - start[0]) <= RADIUS_M) & (np.abs(Y - start[1]) <= RADIUS_M) & (occupancy.probability[0] > 0.3)
         )
         cells, weights = np.stack([X[near], Y[near]], axis=1), WEIGHT * 0.512**2 * occupancy.probability[0][near]
-        solved = minimize(plan_cost, start, args=(start, cells, weights), method="BFGS", options={"gtol": 1e-8})
+        solved = optimize.minimize(
+            plan_cost, start, args=(start, cells, weights), method="BFGS", options={"gtol": 1e-8}
+        )
         mine = plan_cost(refined[t], start, cells, weights)
         assert mine <= plan_cost(start, start, cells, weights) + 1e-12
         assert mine <= solved.fun + 1e-3 * SIGMA_M

@@ -146,13 +146,14 @@ def _shapes(config: StudentConfig) -> tuple[StudentInputs, Memory | None]:
     """Inputs of one frame, without content where the default device is "meta"."""
     (height, width), (rows, columns), cameras = config.feature_size, config.grid.shape, len(CAMERAS)
     pairs = cameras * config.depth_bins * height * width + 1
-    index = {"dtype": torch.int64}
+
+    def index(count: int) -> Tensor:
+        return torch.zeros(count, dtype=torch.int64)
+
     inputs = StudentInputs(
         images_BN3HW=torch.zeros(1, cameras, 3, *config.image_size),
         intrinsics_BN4=torch.zeros(1, cameras, INTRINSICS),
-        splat=SplatIndices(
-            torch.zeros(pairs, **index), torch.zeros(pairs, **index), torch.zeros(rows * columns, **index)
-        ),
+        splat=SplatIndices(index(pairs), index(pairs), index(rows * columns)),
         conditions=PlanConditions(torch.zeros(1, len(Command)), torch.zeros(1, 3), torch.zeros(1, 4)),
     )
     if not config.memory_frames:

@@ -13,7 +13,7 @@ class PipelineOptions:
         device: "cpu", "cuda", or "auto": cuda where PyTorch finds it.
         threads: of the network on the CPU; 0 leaves PyTorch's choice.
         score_threshold: objects below this confidence are left out.
-        max_objects: at most this many objects, the best ones.
+        max_objects: at most this many objects, the best ones; a network finds no more than its ``max_agents``.
         map_threshold: from this probability on a cell belongs to a map class.
         occupancy_threshold: from this probability on a cell counts as occupied by an object.
         refine_plan: move the plan away from predicted occupancy.
