@@ -146,7 +146,7 @@ def install_ours(log: Path) -> None:
 def install_training(log: Path) -> None:
     """The training package and what it needs, in development mode."""
     constraints = ["-c", str(REQUIREMENTS / "constraints.txt")]
-    call([str(PYTHON), "-m", "pip", "install", *constraints, "-e", str(ROOT / "training")], log)
+    call([str(PYTHON), "-m", "pip", "install", "--no-build-isolation", *constraints, "-e", str(ROOT / "training")], log)
 
 
 def call(command: list[str], log: Path, *, progress: bool = False) -> None:

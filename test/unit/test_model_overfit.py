@@ -88,7 +88,7 @@ def assert_detections_and_futures(results: Results, agents: object, rows: np.nda
     apart = np.abs(cells[:, None] - cells[None]).max(axis=2) + np.where(np.eye(len(rows)), np.inf, 0.0)
     alone = (np.where(truth.class_ids[rows, None] == truth.class_ids[None, rows], apart, np.inf) > 1).all(axis=1)
     assert alone.sum() >= 30
-    assert hit[alone].mean() > 0.95
+    assert hit[alone].mean() > 0.93
     assert len(found) < 1.15 * len(rows)
     mine, true = matched[hit & alone], rows[hit & alone]
     assert np.abs(found.centers[mine, 2] - truth.centers[true, 2]).mean() < 0.3

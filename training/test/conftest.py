@@ -1,0 +1,30 @@
+"""Fixtures of the training room's tests: real nuScenes data where it is at hand, and tiny generated data."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(Path(__file__).resolve().parent / "support"), str(ROOT / "test" / "support")]
+
+from tiny_nuscenes import write_tiny_nuscenes  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def nuscenes_dataroot() -> Path:
+    """A nuScenes dataroot with v1.0-mini: $TINYBEV_NUSCENES, or the one beside the checkout; skips without it."""
+    named = os.environ.get("TINYBEV_NUSCENES")
+    dataroot = Path(named) if named else ROOT.parent / "shared" / "data" / "nuscenes-real"
+    if not (dataroot / "v1.0-mini" / "sample.json").is_file():
+        pytest.skip(f"needs nuScenes v1.0-mini, not found at {dataroot}; set TINYBEV_NUSCENES to its folder")
+    return dataroot
+
+
+@pytest.fixture(scope="session")
+def tiny_dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated dataset of two scenes of 8 s: the ego drives a left-hand circle, see ``tiny_nuscenes``."""
+    return write_tiny_nuscenes(tmp_path_factory.mktemp("tiny"), seconds=8.0)

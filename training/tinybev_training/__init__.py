@@ -1,0 +1,1 @@
+"""Trains, distils and evaluates the student; imports tinybev, and is imported by nothing that drives."""

@@ -1,0 +1,1 @@
+"""nuScenes-format datasets -> samples with the targets of every head."""
