@@ -14,7 +14,7 @@ setup:  ## one virtual environment in .venv with ROS 2, the packages and our mes
 demo: setup  ## plays a recording through the node (DATAROOT=.. VERSION=.. SCENE=.. or BAG=.., LOOP=1, BUNDLE=..)
 	@$(RUN)/tinybev demo $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)") \
 	  $(if $(SCENE),--scene "$(SCENE)") $(if $(BAG),--bag "$(BAG)") $(if $(BUNDLE),--bundle "$(BUNDLE)") \
-	  $(if $(RATE),--rate "$(RATE)") $(if $(OUT),--out "$(OUT)") $(if $(LOOP),--loop)
+	  $(if $(RATE),--rate "$(RATE)") $(if $(OUT),--out "$(OUT)") $(if $(filter-out 0,$(LOOP)),--loop)
 
 up: setup  ## starts what the launch file starts
 	@$(RUN)/tinybev up
@@ -28,7 +28,7 @@ check: setup  ## formatting, lint, types, import rules, spelling
 bench: setup  ## measures the synchronizer (DATAROOT=.. VERSION=..)
 	@$(RUN)/tinybev bench $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)")
 
-doctor:  ## checks the installation and says what to do
+doctor: setup  ## checks the installation and says what to do
 	@$(RUN)/tinybev doctor
 
 clean:  ## removes the environment and everything built or written

@@ -5,17 +5,19 @@ Pure data, without rclpy and without launch, so that either can read it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
 from rosbags.interfaces import QosReliability
 
 import tinybev_ros
+from tinybev.config import PARAMETERS, fill_template
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
 from tinybev_ros.bag import open_bag
-from tinybev_ros.topics import camera_image_topic
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -95,11 +97,13 @@ def processes(values: Mapping[str, str]) -> list[Process]:
     common: dict[str, ParameterValue] = {"use_sim_time": sim_time}
     log_level = chosen["log_level"]
     params_file = Path(chosen["params_file"]) if chosen["params_file"] else share("config/tinybev.yaml")
+    told = _told_parameters(params_file, chosen["name"])
+    image_topics = [fill_template(str(told["image_topic"]), camera) for camera in CAMERAS]
     node = dict(common)
     if chosen["bundle"]:
         node["bundle"] = chosen["bundle"]
-    if chosen["bag"] and _offers_reliable_images(Path(chosen["bag"])):
-        node["image_reliability"] = "reliable"
+    if chosen["bag"]:
+        node |= _playback_parameters(Path(chosen["bag"]), float(chosen["rate"]), image_topics, told)
     graph = [
         Process(
             package="tinybev_ros",
@@ -130,7 +134,7 @@ def processes(values: Mapping[str, str]) -> list[Process]:
             "bag": chosen["bag"],
             "rate": float(chosen["rate"]),
             "loop": chosen["loop"] == "true",
-            "wait_for": [camera_image_topic(camera) for camera in CAMERAS],
+            "wait_for": image_topics,
         }
         graph.append(
             Process("tinybev_ros", "bag_player", "tinybev_ros.player", "bag_player",
@@ -182,15 +186,53 @@ def _checked(values: Mapping[str, str]) -> dict[str, str]:
     for name in ("params_file", "bag"):
         if chosen[name] and not Path(chosen[name]).exists():
             raise UserError(f"{name}: expected an existing file, found nothing at {chosen[name]!r}; check the path.")
+    for name, pattern in (("name", r"[A-Za-z_]\w*"), ("namespace", r"/?([A-Za-z_]\w*(/[A-Za-z_]\w*)*)?")):
+        if not re.fullmatch(pattern, chosen[name], re.ASCII):
+            raise UserError(f"{name}: expected letters, digits and underscores, got {chosen[name]!r}.")
     return chosen
 
 
-def _offers_reliable_images(bag_path: Path) -> bool:
-    """Whether a bag is played with reliable images, so that a busy machine loses none of them on the way."""
-    names = {camera_image_topic(camera) for camera in CAMERAS}
+def _told_parameters(params_file: Path, name: str) -> dict[str, object]:
+    """The node's parameters as the file gives them, and their defaults.
+
+    Raises:
+        UserError: the file is no YAML of ROS parameters.
+    """
+    try:
+        sections = yaml.safe_load(params_file.read_text())
+        told = {
+            parameter: value
+            for node in ("/**", name, f"/{name}")
+            for parameter, value in (sections.get(node) or {}).get("ros__parameters", {}).items()
+        }
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"params_file: expected YAML with ros__parameters, {params_file} is none ({reason}); "
+            "begin with a copy of config/tinybev.yaml."
+        ) from error
+    return {spec.name: spec.default for spec in PARAMETERS.values()} | told
+
+
+def _playback_parameters(
+    bag_path: Path, rate: float, image_topics: list[str], told: Mapping[str, object]
+) -> dict[str, ParameterValue]:
+    """What playing a bag changes in the node's parameters."""
+    changed: dict[str, ParameterValue] = {}
     with open_bag(bag_path) as bag:
-        profiles = [profile for name in names & set(bag.topics) for profile in bag.topics[name].offered_qos]
-    return all(profile.reliability is not QosReliability.BEST_EFFORT for profile in profiles)
+        profiles = [profile for name in image_topics if name in bag.topics for profile in bag.topics[name].offered_qos]
+    # Where images are offered reliably, a busy machine need not lose any.
+    if profiles and all(profile.reliability is not QosReliability.BEST_EFFORT for profile in profiles):
+        changed["image_reliability"] = "reliable"
+    # The synchronizer waits on the steady clock, and slow playback spreads a set over more of it.
+    wait, longest = told["sync_max_wait"], PARAMETERS["sync_max_wait"].maximum
+    if rate < 1 and isinstance(wait, int | float) and longest is not None:
+        if wait / rate > longest:
+            raise UserError(
+                f"rate: expected {wait / longest:g} or more for a sync_max_wait of {wait:g} s, got {rate:g}."
+            )
+        changed["sync_max_wait"] = wait / rate
+    return changed
 
 
 def _yaml(value: ParameterValue) -> str:

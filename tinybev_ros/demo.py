@@ -76,6 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns 0 when at least one frame came out of the node."""
+    # A recording's clock and transforms must not reach the robots of this network.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     recording = prepare_input(args)
     print(f"demo: playing {recording.source}, {recording.duration_s:.1f} s, {recording.cameras} cameras")
     graph = processes(

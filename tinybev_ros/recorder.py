@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -15,17 +14,20 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 
+from tinybev.errors import UserError
 from tinybev_ros import diagnostics
 from tinybev_ros.bag_writer import BagWriter
 from tinybev_ros.recorded_topic import message_class
 
 QUEUE_DEPTH = 100
+JUMP_NS = 1_000_000_000
 
 
 class Recorder:
     """Subscribes to topics on a thread of its own and writes what arrives; use it as a context manager.
 
-    Messages are logged with the simulated time of their arrival, so the recording can be played beside its input.
+    Messages are logged with the simulated time of their arrival, so the recording can be played beside its input. Once
+    that time jumps back, a looping input begins again: from then on messages are counted and no longer written.
 
     Args:
         bag: the open bag to write to.
@@ -37,7 +39,8 @@ class Recorder:
         self.counts: Counter[str] = Counter({topic: 0 for topic, _ in recorded})
         self.report: diagnostics.Report | None = None
         self._bag, self._observed = bag, node
-        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        self._newest_ns, self._looped = 0, False
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         sim_time = [Parameter("use_sim_time", value=True)]
@@ -58,6 +61,8 @@ class Recorder:
         self._executor.shutdown()
         rclpy.shutdown(context=self._context)
         self._thread.join()
+        if self._error is not None and error is None:
+            raise UserError(f"the recording could not be written: {self._error}; free some space.") from self._error
 
     @property
     def sees_publishers(self) -> bool:
@@ -74,15 +79,25 @@ class Recorder:
         assert message_type is not None, f"{type_name} is not installed"
 
         def record(data: bytes) -> None:
-            with self._lock:
-                self.counts[topic] += 1
-                self._bag.write_serialized(topic, type_name, self.sim_time_ns, bytes(data))
+            self._write(topic, type_name, bytes(data))
+            self.counts[topic] += 1
             if topic == diagnostics.TOPIC:
                 report = diagnostics.read_report(deserialize_message(data, DiagnosticArray), self._observed)
                 self.report = report or self.report
 
         self._node.create_subscription(message_type, topic, record, QoSProfile(depth=QUEUE_DEPTH), raw=True)
 
+    def _write(self, topic: str, type_name: str, data: bytes) -> None:
+        now_ns = self.sim_time_ns
+        self._looped |= now_ns < self._newest_ns - JUMP_NS
+        self._newest_ns = max(self._newest_ns, now_ns)
+        if not self._looped:
+            self._bag.write_serialized(topic, type_name, now_ns, data)
+
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):  # the context ended while a message was awaited
+        try:
             self._executor.spin()
+        except ExternalShutdownException:
+            return  # the context ended while a message was awaited
+        except OSError as error:  # raised again where the recording is closed
+            self._error = error

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import IO
 
 from tinybev.errors import UserError
@@ -36,13 +37,15 @@ def run(args: argparse.Namespace) -> int:
     """Runs the graph until Ctrl-C, or until a required process ends; returns that one's status."""
     graph = processes({argument.name: getattr(args, argument.name) for argument in ARGUMENTS})
     with running(graph) as started:
+        alive = list(started)
         while True:
-            for running_process in started:
-                status = running_process.child.poll()
-                if status is not None and running_process.process.required:
-                    name = running_process.process.name
+            for ended in [item for item in alive if item.child.poll() is not None]:
+                alive.remove(ended)
+                name, status = ended.process.name, ended.child.returncode
+                if ended.process.required:
                     print(f"tinybev up: {name} ended with status {status}; stopping.", file=sys.stderr)
                     return 1 if status else 0
+                print(f"tinybev up: {name} ended with status {status}; the rest goes on.", file=sys.stderr)
             time.sleep(0.2)
 
 
@@ -62,16 +65,35 @@ def running(graph: Sequence[Process], *, sink: IO[str] | None = None) -> Iterato
         UserError: a process belongs to a package that only a ROS 2 installation brings.
     """
     started: list[RunningProcess] = []
+    with _ended_by_signals():
+        try:
+            for process in graph:
+                started.append(RunningProcess(process, _start(process, sink or sys.stdout)))
+            yield started
+        finally:
+            stop([running_process.child for running_process in started])
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Turns SIGTERM and SIGHUP into what Ctrl-C is, so that they too leave no process behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {signum: signal.signal(signum, interrupt) for signum in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        for process in graph:
-            started.append(RunningProcess(process, _start(process, sink or sys.stdout)))
-        yield started
+        yield
     finally:
-        stop([running_process.child for running_process in started])
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def stop(children: Sequence[subprocess.Popen[str]]) -> None:
-    """Interrupts the children, and after ``STOP_TIMEOUT_S`` kills those that do not end."""
+    """Interrupts the children, and after ``STOP_TIMEOUT_S``, or at another Ctrl-C, kills those that do not end."""
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGINT)
@@ -79,7 +101,7 @@ def stop(children: Sequence[subprocess.Popen[str]]) -> None:
     for child in children:
         try:
             child.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             child.kill()
             child.wait()
 

@@ -66,6 +66,20 @@ def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
     assert str(share("config/tinybev.yaml")) in ros_arguments(node)
 
 
+def test_playback_reads_topic_names_from_the_parameter_file_and_stretches_the_wait(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", [(0.0, "/CAM_FRONT/raw", string_cdr("x"))])
+    params = tmp_path / "mine.yaml"
+    params.write_text("/**: {ros__parameters: {image_topic: '/{CAMERA}/raw', sync_max_wait: 0.2}}")
+    node, _, player = processes({"bag": str(bag), "params_file": str(params), "rate": "0.25"})
+    assert node.parameters["image_reliability"] == "reliable"
+    assert node.parameters["sync_max_wait"] == 0.8
+    topics = player.parameters["wait_for"]
+    assert isinstance(topics, list)
+    assert topics[0] == "/CAM_FRONT/raw"
+    with pytest.raises(UserError, match=r"rate: expected 0\.1 or more for a sync_max_wait of 0\.2 s, got 0\.05"):
+        processes({"bag": str(bag), "params_file": str(params), "rate": "0.05"})
+
+
 @pytest.mark.parametrize("best_effort", [True, False])
 def test_images_are_subscribed_to_as_the_bag_offers_them(tmp_path: Path, best_effort: bool) -> None:
     node = processes({"bag": str(small_bag(tmp_path / "bag", best_effort=best_effort))})[0]
@@ -87,6 +101,10 @@ def test_a_bag_that_is_cut_off_is_refused_before_anything_starts(tmp_path: Path)
         ({"foxglove": "rviz"}, "foxglove: expected one of sdk, websocket, bridge, off, got 'rviz'"),
         ({"rate": "fast"}, "rate: expected a number greater than 0, got 'fast'"),
         ({"rate": "0"}, "rate: expected a number greater than 0, got '0'"),
+        ({"params_file": __file__}, "params_file: expected YAML with ros__parameters"),
+        ({"params_file": "/tmp"}, "params_file: expected YAML with ros__parameters"),
+        ({"name": "my node"}, "name: expected letters, digits and underscores, got 'my node'"),
+        ({"namespace": "a b"}, "namespace: expected letters, digits and underscores, got 'a b'"),
         ({"bag": "/nowhere/at/all"}, "bag: expected an existing file, found nothing at"),
     ],
 )

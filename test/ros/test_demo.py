@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,19 @@ def test_doctor_finds_this_environment_able_to_run(ros_domain: int) -> None:
     lines = {line[4:].split(":", 1)[0]: line for line in done.stdout.splitlines() if len(line) > 4}
     for check in ("Python", "ROS 2", "messages of tinybev_ros", "network", "bags", "middleware"):
         assert lines[check].startswith("ok"), lines[check]
+
+
+def test_up_leaves_no_process_behind_when_it_is_terminated(ros_domain: int, tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tinybev.cli", "up", "--foxglove", "off", "--name", "tinybev_to_be_stopped"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert any("weights tinybev-nano" in line for line in child.stdout)  # the node is up
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=60)
+    assert child.returncode == 130
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [command for command in commands if b"__node:=tinybev_to_be_stopped" in command]

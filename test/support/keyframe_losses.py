@@ -105,14 +105,14 @@ def losses(outputs: StudentOutputs, targets: KeyframeTargets) -> dict[str, Tenso
     gaussian = _negative_log_likelihood(outputs, targets, best)
     there = targets.flow.isfinite()
     return {
-        "centres": _focal(outputs.detection.heatmap_BKXY, targets.heatmap),
+        "centres": 3 * _focal(outputs.detection.heatmap_BKXY, targets.heatmap),
         "boxes": 5 * (box - targets.box)[known].abs().mean(),
         "attributes": functional.cross_entropy(attribute[with_attribute], targets.attributes[with_attribute]),
         "map": sum(
             0.5 * _per_positive(outputs.map_BKXY[:, k], targets.map_masks[:, k])
             for k in torch.nonzero(targets.map_known)[:, 0]
         ),
-        "occupancy": 0.5 * _per_positive(outputs.occupancy.logits_BTXY, targets.occupied),
+        "occupancy": _per_positive(outputs.occupancy.logits_BTXY, targets.occupied),
         "flow": (outputs.occupancy.flow_BT2XY - targets.flow)[there].abs().mean(),
         "motion": 0.2 * gaussian,
         "modes": functional.cross_entropy(outputs.motion.logits_BAK.flatten(0, 1), best.flatten()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tinybev.geometry import BevGrid
 from tinybev.model.heads.detection import DetectionOutputs
@@ -38,8 +39,9 @@ def decode_detections(
     agent_rows = np.flatnonzero((scores >= score_threshold) & (scores > 0))[:max_objects]
     scores, class_ids, cells = scores[agent_rows], class_ids[agent_rows], cells[agent_rows]
 
-    def at_centers(map_BCXY: object) -> Floats:
-        return map_BCXY[0].flatten(1).numpy()[:, cells].T.astype(np.float64)  # type: ignore[index]
+    def at_centers(map_BCXY: Tensor) -> Floats:
+        """(N, C)."""
+        return map_BCXY[0].flatten(1).numpy()[:, cells].T.astype(np.float64)
 
     corner = np.stack(np.divmod(cells, grid.shape[1]), axis=1)
     xy = grid.cell_to_metric(corner + at_centers(outputs.offset_B2XY))
