@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -34,6 +35,11 @@ def test_every_executable_of_bringup_is_installed_by_cmake_with_the_same_module(
     for process in processes({"bag": str(small_bag(tmp_path / "bag"))}):
         assert process.module is not None
         assert installed[process.executable] == process.module.rsplit(".", 1)[1]
+
+
+def test_the_template_of_executables_may_be_executed() -> None:
+    """CMake keeps its mode, and `colcon build --symlink-install` links to what CMake made."""
+    assert os.access(ROOT / "cmake" / "executable.py.in", os.X_OK)
 
 
 def test_every_message_is_generated_and_every_field_commented() -> None:
