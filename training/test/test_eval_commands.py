@@ -1,0 +1,259 @@
+"""`tinybev eval` from end to end: a bundle, the truth, saved files, and runs side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tiny_nuscenes import write_tiny_nuscenes
+from tinybev_training.data.tables import open_tables
+from tinybev_training.eval import predicting
+from tinybev_training.eval.compare import bootstrap, comparison, is_summed
+from tinybev_training.eval.measure import Measure, mean, ratio
+from tinybev_training.eval.results_file import Evaluation, read_evaluation, write_evaluation
+from tinybev_training.eval.table import published_table
+
+from tinybev.cli import run_command
+from tinybev.runtime.pipeline import Pipeline
+from tinybev.types import Frame, Results
+
+BUNDLE = "untrained:nano"
+
+
+def evaluate(*arguments: object) -> int:
+    return run_command("tinybev_training.eval.commands", [str(argument) for argument in arguments], "tinybev eval")
+
+
+@pytest.fixture(scope="module")
+def dataroot(tiny_dataroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated dataset with a split of its own."""
+    root = tmp_path_factory.mktemp("eval") / "data"
+    shutil.copytree(tiny_dataroot, root)
+    (root / "v1.0-mini" / "splits.json").write_text(json.dumps({"mine": ["tiny-0001", "tiny-0002"]}))
+    return root
+
+
+@pytest.fixture
+def short_dataroot(tmp_path: Path) -> Path:
+    """Two scenes of 1.5 s: a network takes its time."""
+    root = write_tiny_nuscenes(tmp_path / "data", seconds=1.5)
+    (root / "v1.0-mini" / "splits.json").write_text(json.dumps({"mine": ["tiny-0001", "tiny-0002"]}))
+    return root
+
+
+def truth_arguments(dataroot: Path) -> tuple[object, ...]:
+    return ("--predictions", "ground-truth", "--dataroot", dataroot, "--split", "mine")
+
+
+def test_the_truth_saved_and_read_again_scores_the_same(
+    dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = tmp_path / "first.json", tmp_path / "again.json"
+    folder = tmp_path / "predictions"
+    assert evaluate(*truth_arguments(dataroot), "--json", first, "--save", folder) == 0
+    shown = capsys.readouterr().out
+    assert "| mAP, % | 39.00 | 41.00 |" in shown
+    assert "nothing to measure (count 0)" in shown
+    assert evaluate("--predictions", folder, "--dataroot", dataroot, "--split", "mine", "--json", again) == 0
+    data = json.loads(first.read_text())
+    assert data["planning"]["uniad"]["L2_3s"] == 0
+    assert data["planning"]["oriented"]["collision_3s"] is not None
+    assert data["detection"]["bus"]["AP"] is None
+    assert data["counts"]["detection"]["bus"]["AP"] == 0
+    assert data["motion"]["minADE"] == 0
+    assert data["detection"]["mAP_present"] == pytest.approx(1.0, abs=0.01)
+    assert data["occupancy"]["IoU_near"] == data["occupancy"]["VPQ_far"] == 1
+    assert set(data["scenes"]) == {"tiny-0001", "tiny-0002"}
+    _assert_close(data, json.loads(again.read_text()))
+    # The official files alone are measured, too.
+    for name, task in (("detections.json", "detection"), ("tracks.json", "tracking")):
+        alone = tmp_path / "alone.json"
+        source = folder / name
+        assert evaluate("--predictions", source, "--dataroot", dataroot, "--split", "mine", "--json", alone) == 0
+        found = json.loads(alone.read_text())
+        assert found[task] == data[task]
+        assert "planning" not in found
+
+
+def _assert_close(first: Any, second: Any) -> None:
+    if isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            if key != "run":
+                _assert_close(first[key], second[key])
+    else:
+        assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_a_bundle_is_run_once_and_resumed(
+    short_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames: list[int] = []
+    run = Pipeline.run
+
+    def counted(self: Pipeline, frame: Frame) -> Results:
+        frames.append(frame.stamp_ns)
+        if len(frames) == per_scene + 2:
+            raise KeyboardInterrupt
+        return run(self, frame)
+
+    monkeypatch.setattr(predicting.Pipeline, "run", counted)
+    samples = len(open_tables(short_dataroot, "v1.0-mini").sample)
+    per_scene = samples // 2
+    folder, figures = tmp_path / "predictions", tmp_path / "figures.json"
+    arguments = ("--bundle", BUNDLE, "--dataroot", short_dataroot, "--split", "mine", "--save", folder)
+    assert evaluate(*arguments) == 130  # interrupted in the second scene
+    assert [path.stem for path in (folder / "scenes").iterdir()] == ["tiny-0001"]
+    frames.clear()
+    assert evaluate(*arguments, "--json", figures) == 0
+    assert len(frames) == per_scene
+    data = json.loads(figures.read_text())
+    assert data["planning"]["uniad"]["L2_1s"] > 0
+    assert data["counts"]["speed"]["ms_per_frame"] == samples
+    assert data["speed"]["parameters"] > 1e6
+    frames.clear()
+    assert evaluate(*arguments, "--json", figures) == 0
+    assert not frames
+    assert json.loads(figures.read_text()) == data
+    capsys.readouterr()
+    assert evaluate(*arguments, "--ego-status") == 2
+    assert "name another folder with --save" in capsys.readouterr().err
+
+
+def test_several_processes_find_what_one_finds(short_dataroot: Path, tmp_path: Path) -> None:
+    found = []
+    for processes in (1, 2):
+        figures = tmp_path / f"{processes}.json"
+        arguments = ("--bundle", BUNDLE, "--dataroot", short_dataroot, "--split", "mine", "--json", figures)
+        assert evaluate(*arguments, "--processes", processes, "--save", tmp_path / str(processes)) == 0
+        found.append(json.loads(figures.read_text()))
+        assert found[-1].pop("speed")["ms_per_frame"] > 0
+    _assert_close(*found)
+
+
+def test_keyframes_without_images_have_no_output_and_are_counted(
+    dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(dataroot, root)
+    for camera in (root / "samples").iterdir():
+        if camera.name.startswith("CAM"):
+            shutil.rmtree(camera)
+    figures = tmp_path / "figures.json"
+    arguments = ("--bundle", BUNDLE, "--dataroot", root, "--split", "mine", "--save", tmp_path / "p")
+    assert evaluate(*arguments, "--json", figures) == 0
+    data = json.loads(figures.read_text())
+    assert data["detection"]["mAP"] == 0.0
+    assert data["planning"]["uniad"]["L2_3s"] is None
+    assert data["counts"]["planning"]["uniad"]["L2_3s"] == 0
+    assert (data["planning"]["outputs"], data["map"]["IoU"]) == (0.0, None)
+    assert "have no output and are left out" in capsys.readouterr().out
+
+
+def test_the_report_shows_the_best_and_the_worst(dataroot: Path, tmp_path: Path) -> None:
+    folder, page = tmp_path / "predictions", tmp_path / "report"
+    assert evaluate(*truth_arguments(dataroot), "--save", folder) == 0
+    # One sample's plan goes astray.
+    token = open_tables(dataroot, "v1.0-mini").get("scene", _first_scene(dataroot))["first_sample_token"]
+    companion = folder / "samples" / f"{token}.npz"
+    with np.load(companion, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(companion, **{**arrays, "plan_positions": arrays["plan_positions"] + 20.0})
+    assert evaluate("--predictions", folder, "--dataroot", dataroot, "--split", "mine", "--report", page) == 0
+    text = (page / "index.html").read_text()
+    section = text.split("planning.stp3.L2_3s, from best to worst")[1].split("<h2>")[0]
+    pictures = re.findall(r"<img src='(\S+)'.*?\n?.*?<figcaption>([\d.]+);", section)
+    assert len(pictures) == 6
+    assert [float(value) for _, value in pictures] == pytest.approx([0, 0, 0, 0, 0, 20 * math.sqrt(2)], abs=1e-3)
+    assert pictures[-1][0] == "sample-00000.png"
+    for name, _ in pictures:
+        assert cv2.imread(str(page / name)).shape == (1000, 1000, 3)
+
+
+def _first_scene(dataroot: Path) -> str:
+    return str(next(s["token"] for s in open_tables(dataroot, "v1.0-mini").scene if s["name"] == "tiny-0001"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--predictions", "ground-truth"), "expected --dataroot and --split"),
+        (("--predictions", "ground-truth", "--split", "other"), "splits.json"),
+        (("--predictions", "nowhere", "--split", "mine"), "cannot be read"),
+        (("--bundle", "nowhere", "--split", "mine"), "nowhere"),
+        (("--predictions", "ground-truth", "--split", "mine", "--processes", "0"), "--processes"),
+        (("--compare", "nowhere.json"), "expected a file that `tinybev eval --json` wrote"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_in_a_sentence(
+    dataroot: Path, arguments: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(*arguments, "--dataroot", dataroot) == 2
+    assert sentence in capsys.readouterr().err
+
+
+# --- figures ---
+
+
+def evaluation(errors: dict[str, float], counts: dict[str, int] | None = None) -> Evaluation:
+    """With one planning figure, by scene."""
+    numbers = counts or dict.fromkeys(errors, 10)
+    scenes = {scene: {"planning": {"uniad.L2_3s": Measure(e, numbers[scene])}} for scene, e in errors.items()}
+    total = sum(numbers.values())
+    whole = sum(errors[scene] * numbers[scene] for scene in errors) / total
+    return Evaluation(
+        {"split": "mine"},
+        {"planning": {"uniad.L2_3s": Measure(whole, total)}, "detection": {"mAP": Measure(math.nan, 0)}},
+        scenes,
+    )
+
+
+def test_figures_survive_the_file(tmp_path: Path) -> None:
+    expected = evaluation({"a": 1.0, "b": 2.0})
+    write_evaluation(tmp_path / "f.json", expected)
+    found = read_evaluation(tmp_path / "f.json")
+    assert found.tasks["planning"] == expected.tasks["planning"]
+    assert found.scenes == expected.scenes
+    assert not found.tasks["detection"]["mAP"].valid
+    assert "NaN" not in (tmp_path / "f.json").read_text()
+
+
+def test_intervals_cover_the_spread_of_scenes_and_pair_the_runs() -> None:
+    rng = np.random.default_rng(0)
+    errors = {f"s{n}": float(value) for n, value in enumerate(rng.normal(2.0, 0.5, 100))}
+    first = evaluation(errors)
+    better = evaluation({scene: error - 0.1 for scene, error in errors.items()})
+    own, difference = bootstrap([first, better], "planning.uniad.L2_3s")
+    assert own is not None
+    assert difference is not None
+    standard_error = np.std(list(errors.values())) / 10
+    centre = np.mean(list(errors.values()))
+    assert own == pytest.approx((centre - 1.96 * standard_error, centre + 1.96 * standard_error), abs=0.02)
+    assert difference == pytest.approx((-0.1, -0.1))  # the same scenes are drawn for both
+    table = comparison(["a", "b"], [first, better])
+    assert "(-0.100) [-0.100, -0.100]" in table
+    assert "mAP" not in table  # neither run has it
+
+
+def test_scenes_weigh_by_their_counts_and_means_that_are_no_sums_get_no_interval() -> None:
+    uneven = evaluation({"a": 0.0, "b": 1.0}, {"a": 1, "b": 1_000_000})
+    interval = bootstrap([uneven], "planning.uniad.L2_3s")[0]
+    assert interval == pytest.approx((0.0, 1.0), abs=1e-5)
+    assert is_summed("occupancy.IoU_near")
+    for name in ("detection.mAP", "tracking.AMOTA", "motion.minADE", "occupancy.VPQ_near", "map.IoU"):
+        assert not is_summed(name)
+    assert bootstrap([evaluation({"a": 1.0})], "planning.uniad.L2_3s") == [None]
+
+
+def test_measures_of_nothing_are_no_number() -> None:
+    assert not ratio(0.0, 0).valid
+    assert not mean([]).valid
+    assert mean([Measure(1.0, 3), Measure(math.nan, 0)]) == Measure(1.0, 1)
+    assert "nothing to measure" in published_table({})
