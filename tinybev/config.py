@@ -33,6 +33,7 @@ class ParameterSpec:
         unit: SI unit, empty for a pure number or a text.
         minimum, maximum: inclusive bounds, None where there is none.
         choices: the allowed texts, empty where any is.
+        per_camera: it is a template of names that have to differ between the cameras.
         read_only: it is read at configure; while the node is configured it cannot be set.
     """
 
@@ -43,6 +44,7 @@ class ParameterSpec:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    per_camera: bool = False
     read_only: bool = True
 
     @property
@@ -65,6 +67,7 @@ def _parameter(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    per_camera: bool = False,
     read_only: bool = True,
 ) -> Any:
     """A field of :class:`NodeConfig` with what :class:`ParameterSpec` keeps of it."""
@@ -74,6 +77,7 @@ def _parameter(
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
+        "per_camera": per_camera,
         "read_only": read_only,
     }
     return field(default=default, metadata=details)
@@ -126,13 +130,17 @@ class NodeConfig:
     image_topic: str = _parameter(
         "/{camera}/image_rect_compressed",
         "topic of a camera's rectified images; `{camera}` stands for cam_front and so on, `{CAMERA}` for CAM_FRONT",
+        per_camera=True,
     )
     camera_info_topic: str = _parameter(
-        "/{camera}/camera_info", "topic of a camera's CameraInfo; `{camera}` and `{CAMERA}` as in image_topic"
+        "/{camera}/camera_info",
+        "topic of a camera's CameraInfo; `{camera}` and `{CAMERA}` as in image_topic",
+        per_camera=True,
     )
     camera_frame: str = _parameter(
         "",
         "optical frame of a camera, `{camera}` and `{CAMERA}` as in image_topic; empty: what its images' headers say",
+        per_camera=True,
     )
     base_frame: str = _parameter("base_link", "frame of the vehicle: x forward, y left, z up; results are in it")
     map_frame: str = _parameter("map", "frame in which the vehicle's pose is looked up; odometry stands in without it")
@@ -210,6 +218,11 @@ def checked_value(name: str, value: object) -> Value:
     assert isinstance(value, bool | int | float | str)
     if spec.choices and value not in spec.choices:
         raise UserError(f"parameter {name!r}: expected one of {', '.join(spec.choices)}, got {value!r}; choose one.")
+    if spec.per_camera and value and len({fill_template(str(value), camera) for camera in CAMERAS}) < len(CAMERAS):
+        raise UserError(
+            f"parameter {name!r}: expected {{camera}} or {{CAMERA}} in it, got {value!r}, which is one name for all "
+            "cameras; put it where the names differ."
+        )
     if isinstance(value, int | float) and not isinstance(value, bool):
         low = -math.inf if spec.minimum is None else spec.minimum
         high = math.inf if spec.maximum is None else spec.maximum

@@ -89,20 +89,12 @@ class TransformBuffer:
         with self._changed:
             edge = self._edges.get(child)
             if edge is not None and not edge.static and stamp_ns < edge.stamps_ns[-1] - self._jump_back_ns:
-                self._forget_moving()
+                self._edges = {name: known for name, known in self._edges.items() if known.static}
                 edge = None
             if edge is None or edge.static or edge.parent != parent:
                 edge = self._edges[child] = _Edge(parent, False)
             edge.add(stamp_ns, np.asarray(parent_T_child, dtype=np.float64), self._history_ns, self._max_samples)
             self._changed.notify_all()
-
-    def forget_moving(self) -> None:
-        """Forgets every moving edge; static ones stay."""
-        with self._changed:
-            self._forget_moving()
-
-    def _forget_moving(self) -> None:
-        self._edges = {child: edge for child, edge in self._edges.items() if edge.static}
 
     def connected(self, target: str, source: str) -> bool:
         """Whether the two frames are in one tree, at whatever stamp."""

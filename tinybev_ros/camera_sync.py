@@ -119,13 +119,6 @@ class RevolutionSynchronizer:
         with self._changed:
             self._callbacks.append(lambda ready: callback(ready, *args))
 
-    def reset(self) -> None:
-        """Forgets the messages held and the stream; for a jump of the clock that is known of."""
-        with self._changed:
-            self._assembler.reset()
-            self._ready.clear()
-            self._changed.notify_all()
-
     def close(self) -> None:
         """Stops: no callback starts after this has returned, except one that called it itself."""
         with self._changed:

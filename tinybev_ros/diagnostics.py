@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 
 from tinybev.types import CAMERAS, WeightsInfo
 from tinybev_ros.conversions import stamp_to_msg
-from tinybev_ros.statistics import STAGES, Counts, Percentiles, Snapshot
+from tinybev_ros.statistics import STAGES, Counts, Percentiles, Snapshot, SyncCounts
 
 TOPIC = "/diagnostics"
 INPUTS, FRAMES, LATENCY, MODEL = "inputs", "frames", "latency", "model"
@@ -22,6 +22,8 @@ STATE = "state"
 PROBLEM = "problem"
 MISSING = "missing_cameras"
 COUNT_KEYS: tuple[str, ...] = tuple(vars(Counts()))
+SYNC_KEYS: dict[str, str] = {name: f"sync.{name}" for name in vars(SyncCounts())}
+"""The keys of the synchronizer's counts."""
 RESULT_RATE, RESULT_AGE = "result_rate_hz", "result_age_s"
 WEIGHTS_NAME, WEIGHTS_TRAINED_ON, WEIGHTS_SHA256, DEVICE = "name", "trained_on", "sha256", "device"
 
@@ -46,7 +48,7 @@ class Health:
     """What the diagnostics tell.
 
     Attributes:
-        node: name of the node.
+        node: name of the node with its namespace, so that two vehicles differ: ``front_car/tinybev``.
         state: its lifecycle state.
         snapshot: its statistics.
         complaints: open complaints by subject.
@@ -81,19 +83,21 @@ class Report:
 
     Attributes:
         counts: of frames.
+        sync: of the synchronizer.
         stages: latency by stage; empty before the first result.
         weights: the loaded weights, None where none were.
         device: what the network ran on.
     """
 
     counts: Counts
+    sync: SyncCounts
     stages: dict[str, Percentiles]
     weights: WeightsInfo | None
     device: str
 
 
 def read_report(message: DiagnosticArray, node: str) -> Report | None:
-    """The report of ``node`` in a DiagnosticArray, None where the array is of somebody else."""
+    """The report of ``node`` (as in :class:`Health`) in a DiagnosticArray, None where the array is of another node."""
     statuses = {status.name: {pair.key: pair.value for pair in status.values} for status in message.status}
     if _name(node, FRAMES) not in statuses:
         return None
@@ -107,7 +111,8 @@ def read_report(message: DiagnosticArray, node: str) -> Report | None:
     if WEIGHTS_NAME in model:
         weights = WeightsInfo(model[WEIGHTS_NAME], model[WEIGHTS_TRAINED_ON], model[WEIGHTS_SHA256])
     counts = Counts(**{key: int(frames[key]) for key in COUNT_KEYS})
-    return Report(counts, stages, weights, model.get(DEVICE, ""))
+    sync = SyncCounts(**{name: int(frames[key]) for name, key in SYNC_KEYS.items()})
+    return Report(counts, sync, stages, weights, model.get(DEVICE, ""))
 
 
 def _inputs(health: Health) -> DiagnosticStatus:
@@ -134,6 +139,7 @@ def _inputs(health: Health) -> DiagnosticStatus:
 def _frames(health: Health) -> DiagnosticStatus:
     snapshot = health.snapshot
     values = {key: str(getattr(snapshot.counts, key)) for key in COUNT_KEYS}
+    values |= {key: str(getattr(snapshot.sync, name)) for name, key in SYNC_KEYS.items()}
     values[RESULT_RATE] = f"{snapshot.result_rate_hz:.2f}"
     values[RESULT_AGE] = _seconds(snapshot.result_age_s)
     level, message = DiagnosticStatus.OK, f"{snapshot.result_rate_hz:.1f} results per second"

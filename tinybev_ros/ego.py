@@ -1,4 +1,4 @@
-"""The vehicle's own pose and motion: from the transform tree, else from odometry."""
+"""The vehicle's own pose and motion: from the transform tree, and from odometry where the tree has no pose in time."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ class EgoTracker:
         """The poses at some stamps, all from one source; waits up to ``wait_s`` for the newest of them."""
         poses: dict[int, Array] = {}
         deadline = time.monotonic() + wait_s
-        frame, buffer = self._source()
+        newest_ns = max(stamps_ns)
+        frame, buffer = self._source(newest_ns)
         if buffer is None:
             with suppress(TransformUnknownError):
                 self._transforms.wait_for(self._map_frame, self._base_frame, None, wait_s)
-            frame, buffer = self._source()
+            frame, buffer = self._source(newest_ns)
         if buffer is None:
             return EgoPoses("", poses)
         for stamp_ns in sorted(stamps_ns, reverse=True):
-            newest = stamp_ns == max(stamps_ns)
-            remaining_s = max(0.0, deadline - time.monotonic()) if newest else 0.0
+            remaining_s = max(0.0, deadline - time.monotonic()) if stamp_ns == newest_ns else 0.0
             with suppress(TransformUnknownError):
                 poses[stamp_ns] = buffer.wait_for(frame, self._base_frame, stamp_ns, remaining_s, EXTRAPOLATE_S)
         return EgoPoses(frame, poses)
@@ -100,7 +100,7 @@ class EgoTracker:
         return EgoStatus(float(speed), float(np.interp(0.0, seconds, twists[:, 2])), float(acceleration))
 
     def _status_from_poses(self, stamp_ns: int) -> EgoStatus | None:
-        frame, buffer = self._source()
+        frame, buffer = self._source(stamp_ns)
         if buffer is None:
             return None
         difference_ns = int(DIFFERENCE_S * NANOSECONDS)
@@ -117,9 +117,19 @@ class EgoTracker:
         acceleration = (speeds[0] - speeds[1]) / DIFFERENCE_S if len(speeds) == 2 else 0.0
         return EgoStatus(speeds[0], yaw_rate, acceleration)
 
-    def _source(self) -> tuple[str, TransformBuffer | None]:
-        """The frame the pose is known in and the buffer that knows it, None where there is none."""
-        if self._transforms.connected(self._map_frame, self._base_frame):
-            return self._map_frame, self._transforms
+    def _source(self, stamp_ns: int) -> tuple[str, TransformBuffer | None]:
+        """The frame the pose at a stamp is known in and the buffer that knows it, the tree before odometry.
+
+        Where neither knows it, the one that has known a pose and may yet get this one; None where there is none.
+        """
         with self._lock:
-            return (self._odometry_frame, self._odometry) if self._odometry_frame else ("", None)
+            odometry = [(self._odometry_frame, self._odometry)] if self._odometry_frame else []
+        sources = [(self._map_frame, self._transforms), *odometry]
+        for frame, buffer in sources:
+            with suppress(TransformUnknownError):
+                buffer.lookup(frame, self._base_frame, stamp_ns, EXTRAPOLATE_S)
+                return frame, buffer
+        for frame, buffer in sources:
+            if buffer.connected(frame, self._base_frame):
+                return frame, buffer
+        return "", None

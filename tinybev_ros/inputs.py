@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
 from tinybev.config import NodeConfig, fill_template, sync_options
+from tinybev.errors import UserError
 from tinybev.frames import CameraSet
 from tinybev.transform_buffer import TransformBuffer
 from tinybev.types import CAMERAS
@@ -27,12 +31,13 @@ from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, 
 from tinybev_ros.ego import EgoTracker
 from tinybev_ros.fixed_transforms import FixedTransform
 from tinybev_ros.goal import GoalKeeper
-from tinybev_ros.statistics import Snapshot, Statistics
+from tinybev_ros.statistics import Snapshot, Statistics, SyncCounts
 from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
 
 COMMAND = "~/command"
 COMMAND_PARAMETER = "command"
 ALL_IMAGES = "images"
+SYNCHRONIZER = "synchronizer"
 
 # Best effort receives from publishers of either kind, and every history is bounded: nothing grows.
 SENSOR_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -53,8 +58,23 @@ def images_of(camera: str) -> str:
     return f"{camera} images"
 
 
+def check_topics(node: Node, config: NodeConfig) -> None:
+    """Refuses names of camera topics that ROS would refuse at the subscription.
+
+    Raises:
+        UserError: a parameter gives a name that is no topic name.
+    """
+    for parameter in ("image_topic", "camera_info_topic"):
+        topic = fill_template(getattr(config, parameter), CAMERAS[0])
+        try:
+            node.resolve_topic_name(topic)
+        except rclpy_implementation.RCLError as error:
+            reason = str(error).removeprefix("failed to resolve name: ").partition(", at ")[0]
+            raise UserError(f"parameter {parameter!r}: {topic!r} is no topic name: {reason}; correct it.") from error
+
+
 class Inputs:
-    """Subscribes when constructed; :meth:`close` ends it.
+    """Subscribes when constructed; :meth:`close` ends it. A constructor that fails leaves no subscription behind.
 
     Attributes:
         transforms: the transform tree.
@@ -82,25 +102,21 @@ class Inputs:
         self._complaints = complaints
         self._message_type = CompressedImage if config.image_transport == "compressed" else Image
         self._since = time.monotonic()
-        self._subscriptions: list[Subscription] = [
-            node.create_subscription(TFMessage, TF_STATIC, partial(self._on_tf, True), TF_STATIC_QOS),
-            node.create_subscription(TFMessage, TF, partial(self._on_tf, False), TF_QOS),
-            node.create_subscription(Odometry, ODOMETRY, self._on_odometry, ODOMETRY_QOS),
-            node.create_subscription(PoseStamped, GOAL, self._on_goal, REQUEST_QOS),
-            node.create_subscription(String, COMMAND, self._on_command, REQUEST_QOS),
-        ]
-        for camera in CAMERAS:
-            topic = fill_template(config.camera_info_topic, camera)
-            callback = partial(self.calibrations.set, camera)
-            self._subscriptions.append(node.create_subscription(CameraInfo, topic, callback, SENSOR_QOS))
-        self._synchronizer = self._synchronize(statistics)
+        self._sync_options = sync_options(config)
+        self._statistics = statistics
+        with ExitStack() as undo:
+            self._subscribe(undo)
+            self._synchronizer = self._synchronize(undo)
+            self._open = undo.pop_all()
+        statistics.follow(self._sync_counts)
 
     def on_set(self, callback: Callable[[CameraSet[CompressedImage | Image]], None]) -> None:
         """``callback`` gets every set of images, on the executor's thread."""
         self._synchronizer.registerCallback(callback)
 
     def check_arrival(self, snapshot: Snapshot) -> None:
-        """Complains about cameras that are silent, once each, or once about all where none sends; called regularly."""
+        """Complains about cameras that are silent, once each, or once about all where none sends, and about images
+        of which no frame comes; called regularly."""
         if time.monotonic() - self._since < self._config.stale_after:
             return
         silent = snapshot.silent_cameras(self._config.stale_after)
@@ -109,6 +125,7 @@ class Inputs:
             self._complaints.raise_about(
                 ALL_IMAGES, f"none arrive; expected {self._message_type.__name__} on {topics}."
             )
+            self._complaints.settle(SYNCHRONIZER)
             return
         self._complaints.settle(ALL_IMAGES)
         for camera in CAMERAS:
@@ -119,23 +136,67 @@ class Inputs:
                 )
             else:
                 self._complaints.settle(images_of(camera))
+        self._check_frames(snapshot)
 
     def close(self) -> None:
-        """Ends all subscriptions."""
-        self._synchronizer.close()
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions.clear()
+        """Ends all subscriptions; the statistics keep what the synchronizer counted, and none of its images."""
+        self._open.close()
+        counts = self._sync_counts()
+        self._statistics.follow(lambda: counts)
 
-    def _synchronize(self, statistics: Statistics) -> RevolutionSynchronizer:
+    def _check_frames(self, snapshot: Snapshot) -> None:
+        # Images may be held this long, while the rig is learnt or a camera is awaited: no reason to complain.
+        held_s = max(self._sync_options.learning_s, self._sync_options.max_wait_s)
+        patience_s = self._config.stale_after + held_s
+        if snapshot.frameless_s is None or snapshot.frameless_s < patience_s:
+            self._complaints.settle(SYNCHRONIZER)
+            return
+        counts = snapshot.sync
+        self._complaints.raise_about(
+            SYNCHRONIZER,
+            f"images arrive, and no frame for {patience_s:g} s ({counts.duplicates} images with a stamp of before, "
+            f"{counts.late} late, {counts.dropped} dropped); expected the time of exposure in each header.stamp.",
+        )
+
+    def _sync_counts(self) -> SyncCounts:
+        counters = self._synchronizer.counters
+        return SyncCounts(
+            late=counters.late,
+            duplicates=counters.duplicates,
+            dropped=counters.dropped,
+            joined=counters.joined,
+            resets=counters.resets,
+            undelivered=self._synchronizer.undelivered,
+        )
+
+    def _subscribe(self, undo: ExitStack) -> None:
+        """To everything but the images; ``undo`` is told how to end it."""
+        topics: list[tuple[type, str, Callable[[Any], None], QoSProfile]] = [
+            (TFMessage, TF_STATIC, partial(self._on_tf, True), TF_STATIC_QOS),
+            (TFMessage, TF, partial(self._on_tf, False), TF_QOS),
+            (Odometry, ODOMETRY, self._on_odometry, ODOMETRY_QOS),
+            (PoseStamped, GOAL, self._on_goal, REQUEST_QOS),
+            (String, COMMAND, self._on_command, REQUEST_QOS),
+        ]
+        for camera in CAMERAS:
+            topic = fill_template(self._config.camera_info_topic, camera)
+            topics.append((CameraInfo, topic, partial(self.calibrations.set, camera), SENSOR_QOS))
+        for message_type, topic, callback, qos in topics:
+            subscription = self._node.create_subscription(message_type, topic, callback, qos)
+            undo.callback(self._node.destroy_subscription, subscription)
+
+    def _synchronize(self, undo: ExitStack) -> RevolutionSynchronizer:
+        """Subscribes to the images; ``undo`` is told how to end it."""
         qos = RELIABLE_SENSOR_QOS if self._config.image_reliability == "reliable" else SENSOR_QOS
         filters = []
         for camera in CAMERAS:
             images = Subscriber(self._node, self._message_type, self._topic_of(camera), qos_profile=qos)
-            images.registerCallback(lambda _, camera=camera: statistics.image_arrived(camera))
+            images.registerCallback(lambda _, camera=camera: self._statistics.image_arrived(camera))
             filters.append(images)
-            self._subscriptions.append(images.sub)
-        return RevolutionSynchronizer(filters, CAMERAS, sync_options(self._config))
+            undo.callback(self._node.destroy_subscription, images.sub)
+        synchronizer = RevolutionSynchronizer(filters, CAMERAS, self._sync_options)
+        undo.callback(synchronizer.close)
+        return synchronizer
 
     def _topic_of(self, camera: str) -> str:
         return fill_template(self._config.image_topic, camera)

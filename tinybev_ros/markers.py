@@ -21,7 +21,6 @@ from tinybev.types import (
     MapClass,
     MapSegments,
     Plan,
-    Results,
     Trajectories,
     WeightsInfo,
 )
@@ -130,16 +129,6 @@ def plan_markers(plan: Plan, header: Header, weights: WeightsInfo) -> MarkerArra
         goal.pose.position = Point(x=float(plan.goal.point[0]), y=float(plan.goal.point[1]), z=0.5)
         markers.markers.append(goal)
     return markers
-
-
-def results_markers(results: Results, header: Header) -> list[MarkerArray]:
-    """All four arrays of a result: detections, map, trajectories, plan."""
-    return [
-        detection_markers(results.detections, header, results.weights),
-        map_markers(results.map, header, results.weights),
-        trajectory_markers(results.trajectories, results.detections, header, results.weights),
-        plan_markers(results.plan, header, results.weights),
-    ]
 
 
 def _start(header: Header, weights: WeightsInfo) -> MarkerArray:

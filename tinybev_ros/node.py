@@ -6,10 +6,12 @@ the pipeline and publishes through ``outputs``. With the parameter ``autostart``
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,7 +20,9 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
@@ -30,7 +34,7 @@ from tinybev_ros import diagnostics, parameters
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.fixed_transforms import FixedTransform, load_fixed_transforms
 from tinybev_ros.frame_builder import FrameBuilder
-from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs
+from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, check_topics
 from tinybev_ros.outputs import Publishers
 from tinybev_ros.statistics import Statistics
 from tinybev_ros.worker import Worker
@@ -38,7 +42,15 @@ from tinybev_ros.worker import Worker
 NAME = "tinybev"
 DIAGNOSTICS_PERIOD_S = 1.0
 LAST_WORD_TIMEOUT = Duration(seconds=1)
-UNCONFIGURED, INACTIVE, ACTIVE = "unconfigured", "inactive", "active"
+UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = "unconfigured", "inactive", "active", "finalized"
+REFUSED_ARGUMENTS = (
+    rclpy_implementation.RCLError,
+    rclpy_implementation.UnknownROSArgsError,
+    NameValidationException,
+    ParameterException,
+    ValueError,
+)
+"""What rclpy raises about a parameter file, a name or another argument that it cannot take."""
 
 
 class TinybevNode(LifecycleNode):
@@ -89,6 +101,7 @@ class TinybevNode(LifecycleNode):
         """Ends whatever runs."""
         self._deactivate()
         self._free()
+        self.state = FINALIZED
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -104,7 +117,7 @@ class TinybevNode(LifecycleNode):
     def diagnostics(self) -> DiagnosticArray:
         """The node's health now."""
         health = diagnostics.Health(
-            node=self.get_name(),
+            node=self.get_fully_qualified_name().removeprefix("/"),
             state=self.state,
             snapshot=self._statistics.snapshot(),
             complaints=self._complaints.open(),
@@ -122,6 +135,7 @@ class TinybevNode(LifecycleNode):
     def _configure(self) -> None:
         config = parameters.read(self)
         sync_options(config)
+        check_topics(self, config)
         fixed = load_fixed_transforms(Path(config.calibration_file)) if config.calibration_file else ()
         pipeline = Pipeline(load_bundle(config.bundle), pipeline_options(config))
         weights = pipeline.weights
@@ -135,30 +149,41 @@ class TinybevNode(LifecycleNode):
         assert self._outputs is not None
         self._statistics = Statistics()
         self._complaints = Complaints(self.get_logger().warning)
-        self._inputs = Inputs(self, self._config, self._fixed_transforms, self._statistics, self._complaints)
-        builder = FrameBuilder(
-            self._config,
-            self._inputs.transforms,
-            self._inputs.ego,
-            self._inputs.goal,
-            self._inputs.calibrations,
-            lambda: str(self.get_parameter(COMMAND_PARAMETER).value),
-            self._complaints,
-        )
-        self._worker = Worker(builder, self._pipeline, self._outputs, self._statistics, self._complaints)
-        self._worker.start()
-        self._inputs.on_set(self._worker.hand_over)
+        with ExitStack() as undo:
+            undo.callback(self._end_work)
+            self._inputs = Inputs(self, self._config, self._fixed_transforms, self._statistics, self._complaints)
+            builder = FrameBuilder(
+                self._config,
+                self._inputs.transforms,
+                self._inputs.ego,
+                self._inputs.goal,
+                self._inputs.calibrations,
+                lambda: str(self.get_parameter(COMMAND_PARAMETER).value),
+                self._complaints,
+            )
+            self._worker = Worker(builder, self._pipeline, self._outputs, self._statistics, self._complaints)
+            self._worker.start()
+            self._inputs.on_set(self._worker.hand_over)
+            undo.pop_all()
         self.state = ACTIVE
 
     def _deactivate(self) -> None:
-        if self._inputs is None or self._worker is None:
+        if self.state != ACTIVE:
             return
-        self._inputs.close()
-        self._worker.stop()
-        self._inputs = self._worker = None
+        self._end_work()
         self.state = INACTIVE
         self.publish_diagnostics()  # the last word, for whoever sums up a recording
         self._diagnostics.wait_for_all_acked(LAST_WORD_TIMEOUT)
+
+    def _end_work(self) -> None:
+        """Closes the inputs, then the worker, whichever there are, the one also where the other fails."""
+        inputs, worker = self._inputs, self._worker
+        self._inputs = self._worker = None
+        with ExitStack() as ending:  # last in, first out
+            if worker is not None:
+                ending.callback(worker.stop)
+            if inputs is not None:
+                ending.callback(inputs.close)
 
     def _free(self) -> None:
         if self._outputs is not None:
@@ -193,9 +218,10 @@ def autostart(node: TinybevNode) -> bool:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs the node until SIGINT or SIGTERM; returns 1 where ``autostart`` is on and the node refuses to start."""
-    # Our own handlers: rclpy's would shut the context down before the node has said its last word.
-    rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+    """Runs the node until SIGINT, SIGTERM or the transition to finalized.
+
+    Returns 1 where ``autostart`` is on and the node refuses to start, 2 where ROS cannot take the arguments.
+    """
     stopping = False
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -204,20 +230,33 @@ def main(args: Sequence[str] | None = None) -> int:
 
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
-    node = TinybevNode()
+    try:
+        # Our own handlers: rclpy's would shut the context down before the node has said its last word.
+        rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+        node = TinybevNode()
+    except REFUSED_ARGUMENTS as error:
+        rclpy.try_shutdown()
+        print(f"{NAME}: cannot start: {_reason(error)}; correct the arguments after --ros-args.", file=sys.stderr)
+        return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         if node.get_parameter("autostart").value is not False and not autostart(node):
             return 1
-        while not stopping and rclpy.ok():
+        while not stopping and rclpy.ok() and node.state != FINALIZED:
             executor.spin_once(timeout_sec=0.2)
-        node.trigger_shutdown()
+        if node.state != FINALIZED:
+            node.trigger_shutdown()
     finally:
         executor.shutdown()
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _reason(error: Exception) -> str:
+    """rclpy's message in one line, without the places in its source."""
+    return re.sub(r",? at /\S+:\d+", "", " ".join(str(error).split())).rstrip(" .")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from tinybev.config import PARAMETERS, NodeConfig, ParameterSpec, Value, checked_value
+from tinybev.config import PARAMETERS, NodeConfig, ParameterSpec, checked_value
 from tinybev.errors import UserError
 
 FRAMEWORK_PARAMETERS = ("use_sim_time", "start_type_description_service")
@@ -22,16 +22,21 @@ FRAMEWORK_PREFIXES = ("qos_overrides.",)
 
 
 def declare(node: Node) -> None:
-    """Declares every field of ``NodeConfig``; a value that was given and is wrong stays as given, for :func:`read`."""
+    """Declares every field of ``NodeConfig``; a value that was given and is wrong stays as given, for :func:`read`.
+
+    Such a parameter takes values of every type, or rclpy would hold the wrong type to be the right one for ever.
+    """
     for name, spec in PARAMETERS.items():
-        value: Value = spec.default
+        value: object = spec.default
+        described = descriptor(spec)
         if node.has_parameter(name):
+            value = node.get_parameter(name).value
             try:
-                value = checked_value(name, node.get_parameter(name).value)
+                value = checked_value(name, value)
             except UserError:
-                continue
+                described = ParameterDescriptor(description=described.description, dynamic_typing=True)
             node.undeclare_parameter(name)
-        node.declare_parameter(name, value, descriptor(spec), ignore_override=True)
+        node.declare_parameter(name, value, described, ignore_override=True)
 
 
 def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
@@ -65,7 +70,7 @@ def check_set(parameters: Sequence[Parameter[Any]], configured: bool) -> SetPara
     """Whether parameters may be set now: within their bounds always, read-only ones only while not configured."""
     for parameter in parameters:
         spec = PARAMETERS.get(parameter.name)
-        if spec is None or parameter.type_ == Parameter.Type.NOT_SET:
+        if spec is None:
             continue
         if configured and spec.read_only:
             reason = f"parameter {spec.name!r} is read at configure: deactivate and clean up the node to change it."

@@ -41,6 +41,27 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class SyncCounts:
+    """What the synchronizer did with the images, beside grouping them; see ``tinybev.frames.SyncCounters``.
+
+    Attributes:
+        late: images whose frame had left.
+        duplicates: images with a stamp that their camera had delivered before.
+        dropped: second images of a camera in one revolution.
+        joined: frames with all cameras from two revolutions.
+        resets: jumps of the clock.
+        undelivered: frames that gave way because the node was too slow to take them.
+    """
+
+    late: int = 0
+    duplicates: int = 0
+    dropped: int = 0
+    joined: int = 0
+    resets: int = 0
+    undelivered: int = 0
+
+
+@dataclass(frozen=True)
 class Percentiles:
     """Median and 95th percentile, milliseconds."""
 
@@ -54,8 +75,10 @@ class Snapshot:
 
     Attributes:
         counts: since the node was activated.
+        sync: the synchronizer's since then.
         camera_rates_hz: images per second by camera, over the last ``RATE_WINDOW_S``.
         camera_ages_s: seconds since the last image by camera, None before the first.
+        frameless_s: for how long images have been arriving without a frame, None while frames leave or no image came.
         result_rate_hz: results per second.
         result_age_s: seconds since the last result, None before the first.
         stages: by stage, over the last ``FRAMES_REMEMBERED`` frames; empty before the first.
@@ -63,8 +86,10 @@ class Snapshot:
     """
 
     counts: Counts
+    sync: SyncCounts
     camera_rates_hz: dict[str, float]
     camera_ages_s: dict[str, float | None]
+    frameless_s: float | None
     result_rate_hz: float
     result_age_s: float | None
     stages: dict[str, Percentiles]
@@ -99,18 +124,32 @@ class Statistics:
         self._clock = clock
         self._lock = threading.Lock()
         self._counts = Counts()
+        self._sync_counts: Callable[[], SyncCounts] = SyncCounts
+        self._newest_image: float | None = None
+        self._frameless_since: float | None = None
         self._cameras = {camera: _Arrivals() for camera in CAMERAS}
         self._results = _Arrivals()
         self._times_ms: dict[str, deque[float]] = {name: deque(maxlen=FRAMES_REMEMBERED) for name in (*STAGES, *WAITS)}
 
+    def follow(self, sync_counts: Callable[[], SyncCounts]) -> None:
+        """Asks there for the synchronizer's counts whenever a snapshot is taken."""
+        with self._lock:
+            self._sync_counts = sync_counts
+
     def image_arrived(self, camera: str) -> None:
         """An image of a camera came."""
         with self._lock:
-            self._cameras[camera].times.append(self._clock())
+            now = self._clock()
+            paused = self._newest_image is not None and now - self._newest_image > RATE_WINDOW_S
+            if self._frameless_since is None or paused:  # a pause is no time without frames: there were no images
+                self._frameless_since = now
+            self._newest_image = now
+            self._cameras[camera].times.append(now)
 
     def frame_arrived(self, complete: bool) -> None:
         """The synchronizer gave a frame."""
         with self._lock:
+            self._frameless_since = None
             if complete:
                 self._counts.assembled += 1
             else:
@@ -138,6 +177,7 @@ class Statistics:
 
     def snapshot(self) -> Snapshot:
         """The statistics now."""
+        sync = self._sync_counts()  # has a lock of its own
         with self._lock:
             now = self._clock()
             percentiles = {
@@ -147,8 +187,10 @@ class Statistics:
             }
             return Snapshot(
                 counts=Counts(**vars(self._counts)),
+                sync=sync,
                 camera_rates_hz={camera: arrivals.rate_hz(now) for camera, arrivals in self._cameras.items()},
                 camera_ages_s={camera: arrivals.age_s(now) for camera, arrivals in self._cameras.items()},
+                frameless_s=None if self._frameless_since is None else now - self._frameless_since,
                 result_rate_hz=self._results.rate_hz(now),
                 result_age_s=self._results.age_s(now),
                 stages={name: percentiles[name] for name in STAGES if name in percentiles},

@@ -59,9 +59,10 @@ class Worker:
         self._statistics.frames_dropped(self._slot.replaced)
 
     def stop(self) -> None:
-        """Drops the set that waits, and returns when the one under way is done."""
+        """Drops the set that waits, and returns when the one under way is done; may be called before :meth:`start`."""
         self._slot.close()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         while not self._slot.closed:

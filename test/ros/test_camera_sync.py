@@ -134,16 +134,6 @@ def test_a_failing_callback_stops_neither_the_others_nor_what_follows(rig: Rig) 
     assert [seen.get(timeout=PATIENCE_S) for _ in range(2)] == stamps
 
 
-def test_a_reset_starts_anew(rig: Rig) -> None:
-    rig.wait_until_connected()
-    rig.publish(100)
-    rig.next_set()
-    rig.synchronizer.reset()
-    rig.publish(0)
-    assert rig.next_set().missing == ()
-    assert rig.synchronizer.counters.resets == 1
-
-
 class Source:
     """A filter that is fed by hand."""
 

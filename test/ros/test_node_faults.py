@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
@@ -42,6 +44,35 @@ def test_silence_of_all_cameras_is_one_sentence(ros_domain: int, capfd: pytest.C
             "problem.images"
         )
     assert len(lines_about("images", capfd)) == 1
+
+
+def test_images_without_increasing_stamps_are_counted_and_complained_about_once(
+    ros_domain: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with NodeUnderTest(ros_domain, {"stale_after": 0.1}) as test:
+        start(test)
+
+        def complaint() -> str:
+            for camera in CAMERAS:
+                test.rig.publish_image(camera, 0)
+            return test.health("problem.synchronizer")
+
+        told = wait_until(complaint, "the complaint")
+        assert told.startswith("images arrive, and no frame for 1.6 s (")
+        assert told.endswith("; expected the time of exposure in each header.stamp.")
+        assert int(test.health("sync.duplicates")) > 6
+        assert int(test.health("assembled")) + int(test.health("partial")) < 6
+        revolutions = itertools.count(1)
+
+        def settled() -> bool:
+            test.rig.look(next(revolutions))
+            return test.health("problem.synchronizer") == ""
+
+        wait_until(settled, "the end of the complaint")
+        duplicates = test.health("sync.duplicates")
+        assert test.node.trigger_deactivate().name == "SUCCESS"
+        assert test.health("sync.duplicates") == duplicates
+    assert len(lines_about("synchronizer", capfd)) == 1
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,22 @@ def test_odometry_stands_in_for_the_transform_tree(ros_domain: int, monkeypatch:
         assert frames[0].ego is not None
 
 
+def test_odometry_stands_in_when_the_transform_tree_stops(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1)
+        later = 40  # two seconds on: too far to be extrapolated
+        for n in range(50 * later - 500, 50 * later + 500, 50):
+            test.rig.publish_odometry(START_NS + n * 1_000_000)
+        newest_ns = START_NS + (50 * later + 450) * 1_000_000
+        wait_until(lambda: test.node._inputs.ego.status(newest_ns) is not None, "odometry")  # type: ignore[union-attr]
+        results_of(test, 1, first=later, poses=False)
+        for image in frames[1].images.values():
+            np.testing.assert_allclose(image.map_T_base, ego_pose(image.stamp_ns), atol=1e-6)
+        assert test.health("problem.ego pose") == ""
+
+
 def test_pose_that_comes_after_its_images_is_waited_for(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with NodeUnderTest(ros_domain, {"input_wait": 2.0}) as test:
         start(test)

@@ -7,19 +7,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from node_under_test import NodeUnderTest, wait_until
+from rclpy.context import Context
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage
 
+from tinybev.errors import UserError
 from tinybev.runtime.bundle import MANIFEST_FILE, load_bundle, save_bundle
 from tinybev_ros import diagnostics
+from tinybev_ros.node import TinybevNode
 from tinybev_ros.topics import camera_image_topic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +65,9 @@ def test_node_listens_while_active_and_holds_weights_while_configured(ros_domain
         ({"sync_phases": "0,1"}, "parameter 'sync_phases': expected 'learn' or 6 times"),
         ({"calibration_file": "/absent.yaml"}, "parameter 'calibration_file': /absent.yaml cannot be read"),
         ({"bundle": "/absent"}, "/absent"),
+        ({"image_topic": "/cam/image"}, "parameter 'image_topic': expected {camera} or {CAMERA} in it"),
+        ({"image_topic": "/bad topic/{camera}"}, "'image_topic': '/bad topic/cam_front' is no topic name: topic name"),
+        ({"camera_info_topic": "/{camera}//info"}, "'camera_info_topic': '/cam_front//info' is no topic name: "),
     ],
 )
 def test_configure_refuses_in_one_sentence(
@@ -96,12 +104,61 @@ def test_bundle_whose_manifest_disagrees_is_refused(
     assert sentence in line
 
 
-def test_refused_parameter_can_be_corrected(ros_domain: int) -> None:
-    with NodeUnderTest(ros_domain, {"score_threshold": 1.5}) as test:
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"),
+    [
+        ("score_threshold", 1.5, 0.5),
+        ("score_threshold", 2, 0.5),
+        ("threads", "many", 2),
+        ("bundle", 7, "untrained:nano"),
+    ],
+)
+def test_refused_parameter_can_be_corrected(ros_domain: int, name: str, wrong: object, right: object) -> None:
+    with NodeUnderTest(ros_domain, {name: wrong}) as test:
         assert test.node.trigger_configure().name == "FAILURE"
-        (result,) = test.node.set_parameters([Parameter("score_threshold", value=0.5)])
-        assert result.successful
+        for value, successful in ((wrong, False), (None, False), (right, True)):
+            (result,) = test.node.set_parameters([Parameter(name, value=value)])
+            assert result.successful == successful
         assert test.node.trigger_configure().name == "SUCCESS"
+        assert getattr(test.node._config, name) == right
+
+
+@pytest.mark.parametrize("part", ["inputs.RevolutionSynchronizer", "node.FrameBuilder", "node.Worker.start"])
+@pytest.mark.parametrize(
+    ("error", "result", "state"), [(UserError, "FAILURE", "inactive"), (OSError, "ERROR", "unconfigured")]
+)
+def test_activation_that_fails_leaves_nothing_behind(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, part: str, error: type[Exception], result: str, state: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error("on purpose")
+
+    with NodeUnderTest(ros_domain) as test:
+        before = len(list(test.node.subscriptions))
+        threads = threading.active_count()
+        for _ in range(2):
+            with monkeypatch.context() as broken:
+                broken.setattr(f"tinybev_ros.{part}", fail)
+                if test.node.state == "unconfigured":
+                    assert test.node.trigger_configure().name == "SUCCESS"
+                assert test.node.trigger_activate().name == result
+            assert test.health("state") == state
+            assert len(list(test.node.subscriptions)) == before
+        assert threading.active_count() == threads
+        if state == "unconfigured":
+            assert test.node.trigger_configure().name == "SUCCESS"
+        assert test.node.trigger_activate().name == "SUCCESS"
+
+
+def test_two_vehicles_have_diagnostics_of_different_names(ros_domain: int) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    nodes = [TinybevNode(context=context, namespace=namespace) for namespace in ("", "/front_car", "/rear_car")]
+    frames = [node.diagnostics().status[1].name for node in nodes]
+    assert frames == ["tinybev: frames", "front_car/tinybev: frames", "rear_car/tinybev: frames"]
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 def test_integer_is_taken_for_a_number(ros_domain: int) -> None:
@@ -127,11 +184,12 @@ def test_configured_node_changes_only_what_may_change(ros_domain: int) -> None:
         assert result.successful
 
 
-def process(domain: int, *arguments: str) -> subprocess.Popen[str]:
+def process(domain: int, *arguments: str, folder: Path = ROOT) -> subprocess.Popen[str]:
     environment = os.environ | {"ROS_DOMAIN_ID": str(domain), "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
         [sys.executable, "-m", "tinybev_ros.node", "--ros-args", *arguments],
         env=environment,
+        cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -144,6 +202,30 @@ def test_process_with_an_unknown_parameter_ends_with_one_sentence(ros_domain: in
     (line,) = [line for line in errors.splitlines() if "[ERROR]" in line]
     assert "cannot configure: parameter 'score_treshold' is unknown: did you mean 'score_threshold'?" in line
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--params-file", "broken.yaml"), "Couldn't parse params file: '--params-file broken.yaml'"),
+        (("--params-file", "/absent.yaml"), "Error opening YAML file"),
+        (("-r", "__node:=tiny-bev"), "Couldn't parse remap rule: '-r __node:=tiny-bev'"),
+        (("-r", f"__node:={300 * 'a'}"), "node name length should not exceed '255'"),
+        (("--nonsense",), "--nonsense"),
+    ],
+)
+def test_process_whose_arguments_ros_cannot_take_ends_with_one_sentence(
+    ros_domain: int, tmp_path: Path, arguments: tuple[str, ...], reason: str
+) -> None:
+    (tmp_path / "broken.yaml").write_text("tinybev: [1\n  threads: 2\n")
+    running = process(ros_domain, *arguments, folder=tmp_path)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert "Traceback" not in errors
+    line = errors.splitlines()[-1]  # rcl may have logged before it
+    assert line.startswith("tinybev: cannot start: ")
+    assert reason in line
+    assert line.endswith("; correct the arguments after --ros-args.")
 
 
 def states(test: NodeUnderTest) -> list[str]:
@@ -170,18 +252,23 @@ def test_process_starts_from_its_parameter_file_and_ends_on_a_signal(ros_domain:
     assert "Traceback" not in errors
 
 
-def test_process_without_autostart_waits_for_a_lifecycle_manager(ros_domain: int) -> None:
+@pytest.mark.parametrize("shut_down", [False, True])
+def test_process_without_autostart_waits_for_a_lifecycle_manager(ros_domain: int, shut_down: bool) -> None:
+    transitions = [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE]
+    transitions += [Transition.TRANSITION_ACTIVE_SHUTDOWN] if shut_down else []
     running = process(ros_domain, "-p", "autostart:=false", "-r", "__node:=tinybev_under_manager")
     try:
         with NodeUnderTest(ros_domain) as test:  # stays unconfigured: only its ears are used
             manager = test.other.create_client(ChangeState, "/tinybev_under_manager/change_state")
             assert manager.wait_for_service(timeout_sec=60.0)
-            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            for transition in transitions:
                 answer = manager.call(ChangeState.Request(transition=Transition(id=transition)), timeout_sec=60.0)
                 assert answer is not None
                 assert answer.success
-        running.send_signal(signal.SIGINT)
+        if not shut_down:  # a node that was shut down ends its process by itself
+            running.send_signal(signal.SIGINT)
         _, errors = running.communicate(timeout=60)
     finally:
         running.kill()
     assert running.returncode == 0, errors
+    assert "Traceback" not in errors

@@ -224,7 +224,7 @@ class NodeUnderTest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.node.state != "unconfigured":
+        if self.node.state not in ("unconfigured", "finalized"):
             self.node.trigger_shutdown()
         for executor in self._executors:
             executor.shutdown()

@@ -40,6 +40,11 @@ def test_values_replace_defaults_and_an_integer_is_a_number() -> None:
         ({"threads": 2.0}, "parameter 'threads': expected an integer, got 2.0; correct it."),
         ({"refine_plan": 1}, "parameter 'refine_plan': expected true or false, got 1; correct it."),
         ({"bundle": None}, "parameter 'bundle': expected a text, got None; correct it."),
+        (
+            {"camera_frame": "camera"},
+            "parameter 'camera_frame': expected {camera} or {CAMERA} in it, got 'camera', which is one name for all "
+            "cameras; put it where the names differ.",
+        ),
         ({"device": "tpu"}, "parameter 'device': expected one of auto, cpu, cuda, got 'tpu'; choose one."),
     ],
 )

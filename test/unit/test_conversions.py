@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from cv_bridge import CvBridge
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
@@ -320,6 +321,17 @@ def test_images_become_rgb_whatever_their_encoding_and_row_padding() -> None:
 )
 def test_image_that_cannot_be_read_is_refused(image: Image) -> None:
     with pytest.raises(UserError, match="cannot be read as RGB"):
+        c.raw_msg_to_image(image)
+
+
+@pytest.mark.parametrize("error", [ImportError("numpy.core.multiarray failed to import"), AttributeError("_ARRAY_API")])
+def test_cv_bridge_of_another_numpy_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(CvBridge, "imgmsg_to_cv2", fail)
+    image = Image(height=3, width=5, encoding="bgr8", step=15, data=bytes(45))
+    with pytest.raises(UserError, match=r"cv_bridge does not work with numpy .* set image_transport to compressed"):
         c.raw_msg_to_image(image)
 
 

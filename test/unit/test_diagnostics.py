@@ -9,7 +9,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from tinybev.types import CAMERAS, StageTimes, WeightsInfo
 from tinybev_ros import diagnostics
 from tinybev_ros.complaints import Complaints
-from tinybev_ros.statistics import FRAMES_REMEMBERED, Percentiles, Statistics
+from tinybev_ros.statistics import FRAMES_REMEMBERED, Percentiles, Statistics, SyncCounts
 
 TRAINED = WeightsInfo("tinybev-nano", "nuScenes trainval", "ab" * 32)
 UNTRAINED = WeightsInfo("tinybev-nano", "nothing (untrained, seed 0)", "cd" * 32)
@@ -77,6 +77,23 @@ def test_rates_fall_to_zero_when_nothing_comes() -> None:
     assert statistics.snapshot().camera_ages_s["CAM_FRONT"] == pytest.approx(60.1)
 
 
+def test_time_without_frames_runs_while_images_arrive() -> None:
+    clock = HandClock()
+    statistics = Statistics(clock)
+    assert statistics.snapshot().frameless_s is None
+    for _ in range(30):
+        statistics.image_arrived("CAM_FRONT")
+        clock.now += 0.1
+    assert statistics.snapshot().frameless_s == pytest.approx(3.0)
+    statistics.frame_arrived(complete=False)
+    assert statistics.snapshot().frameless_s is None
+    statistics.image_arrived("CAM_FRONT")
+    clock.now += 60.0  # silence is no time without frames
+    statistics.image_arrived("CAM_FRONT")
+    clock.now += 0.5
+    assert statistics.snapshot().frameless_s == pytest.approx(0.5)
+
+
 def test_percentiles_are_over_the_last_frames() -> None:
     statistics = Statistics(HandClock())
     for total in [1e6] * 50 + list(range(FRAMES_REMEMBERED)):
@@ -88,10 +105,13 @@ def test_percentiles_are_over_the_last_frames() -> None:
 
 def test_report_is_read_back_from_the_message() -> None:
     statistics = running(HandClock())
+    sync = SyncCounts(late=1, duplicates=2, dropped=3, joined=4, resets=5, undelivered=6)
+    statistics.follow(lambda: sync)
     message = diagnostics.health_to_msg(health(statistics), 7)
     report = diagnostics.read_report(deserialize_message(serialize_message(message), type(message)), "tinybev")
     assert report is not None
     assert report.counts == statistics.snapshot().counts
+    assert report.sync == sync
     assert report.stages["decode"] == Percentiles(1.0, 1.0)
     assert report.stages["total"].p50 == pytest.approx(22.0)
     assert (report.weights, report.device) == (TRAINED, "cpu")

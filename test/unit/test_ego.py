@@ -49,6 +49,22 @@ def test_transform_tree_is_preferred_and_odometry_stands_in() -> None:
     assert poses.by_stamp[START_NS + 50 * MILLISECOND][0, 3] == pytest.approx(0.5)
 
 
+def test_odometry_takes_over_where_the_tree_ends_and_gives_back() -> None:
+    tracker = tracker_with_tf()  # ends at 1000 ms
+    for ms in range(0, 3001, 50):
+        tracker.add_odometry("odom", START_NS + ms * MILLISECOND, pose_at(ms / 1e3, speed=7.0), 0.0, 0.0)
+    within, beyond = START_NS + 1500 * MILLISECOND, START_NS + 2000 * MILLISECOND
+    assert tracker.poses([within], wait_s=0.0).frame == "map"
+    poses = tracker.poses([beyond - 40 * MILLISECOND, beyond], wait_s=0.0)
+    assert poses.frame == "odom"
+    assert [pose[0, 3] for pose in poses.by_stamp.values()] == pytest.approx([14.0, 13.72])
+    status = tracker.status(beyond)
+    assert status is not None
+    assert status.speed_mps == pytest.approx(7.0)
+    tracker._transforms.set_dynamic("map", "base_link", beyond, pose_at(2.0))
+    assert tracker.poses([beyond], wait_s=0.0).frame == "map"
+
+
 def test_pose_outside_what_is_known_is_left_out() -> None:
     tracker = tracker_with_tf()
     before, inside, far_ahead = START_NS - 1, START_NS, START_NS + 3000 * MILLISECOND

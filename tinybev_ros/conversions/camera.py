@@ -68,7 +68,7 @@ def raw_msg_to_image(message: Image) -> NDArray[np.uint8]:
     """RGB (H, W, 3) of an Image in any encoding that cv_bridge knows.
 
     Raises:
-        UserError: cv_bridge cannot make RGB of it, or its size and its data disagree.
+        UserError: cv_bridge cannot make RGB of it or cannot be loaded, or its size and its data disagree.
     """
     try:
         image = CvBridge().imgmsg_to_cv2(_without_row_padding(message), "rgb8")
@@ -78,6 +78,11 @@ def raw_msg_to_image(message: Image) -> NDArray[np.uint8]:
         raise UserError(
             f"its image ({message.width}x{message.height}, encoding {message.encoding!r}, {len(message.data)} bytes) "
             f"cannot be read as RGB ({reason}); expected an encoding of sensor_msgs and data to match."
+        ) from error
+    except (ImportError, AttributeError) as error:  # its compiled part is loaded when it is first needed
+        raise UserError(
+            f"its image cannot be read because cv_bridge does not work with numpy {np.__version__} ({error}); install "
+            "the numpy that cv_bridge was built with (numpy<2 for most), or set image_transport to compressed."
         ) from error
 
 
