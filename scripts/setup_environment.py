@@ -81,6 +81,8 @@ def all_steps() -> list[Step]:
     ours = (
         *sorted(ROOT.glob("msg/*.msg")),
         *sorted(ROOT.glob("cmake/*")),
+        *sorted(ROOT.glob("launch/*.py")),
+        *sorted(ROOT.glob("config/*")),
         *(ROOT / name for name in ("CMakeLists.txt", "package.xml", "setup.py", "pyproject.toml")),
     )
     steps = [

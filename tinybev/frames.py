@@ -9,8 +9,9 @@ Until the phases are learnt, images are held: the backlog leaves in order once t
 the holding, so a single set followed by silence still comes out complete; so do ``learning_s`` and ``max_images``. The
 backlog is then split where the stamps pause or a camera comes again, and so is what follows until a rig is learnt.
 
-A stamp more than ``JUMP_NS`` older than the newest, or a run of late images without one in time, is a clock that
-jumped back (a looping bag): everything held leaves, and the grouping starts anew, so no set spans the jump.
+A stamp more than ``JUMP_NS`` older than the newest, one that is no newer after a silence of that long, or a run of late
+images without one in time, is a clock that jumped back (a looping bag): everything held leaves, and the grouping starts
+anew, so no set spans the jump.
 
 Time of arrival is an argument of every call, in nanoseconds of one clock of the caller: nothing here reads a clock, and
 nothing locks. ``LatestSlot`` hands over to a worker thread.
@@ -51,11 +52,11 @@ class SyncCounters:
         used: images that left in a set.
         late: images whose revolution had left, or that belong to the time before a jump of the clock.
         duplicates: images with a stamp that their camera had delivered before.
-        dropped: second images of a camera in one revolution, and images held at a reset.
+        dropped: second images of a camera in one revolution.
         assembled: sets with all cameras from one revolution.
         joined: sets with all cameras from two revolutions.
         partial: sets that lack cameras.
-        resets: jumps of the clock, and calls of ``reset``.
+        resets: jumps of the clock.
     """
 
     received: dict[str, int] = field(default_factory=dict)
@@ -78,7 +79,9 @@ class FrameAssembler(Generic[T]):
         self._max_wait_ns = round(options.max_wait_s * 1e9)
         self._learning_ns = round(options.learning_s * 1e9)
         self._learner = PhaseLearner(options.cameras, options.known_rigs)
+        self._silence_ns = max(JUMP_NS, 2 * self._max_wait_ns)
         self._now_ns = 0
+        self._last_push_ns = 0
         self._held: list[Arrival[T]] = []  # while the rig is not known
         self._before_jump: tuple[int, int] | None = None  # newest stamp before it, and until when images may straggle
         self._start(options.given_rig())
@@ -98,6 +101,7 @@ class FrameAssembler(Generic[T]):
             raise ValueError(f"{camera!r} is not a camera of this assembler; its cameras are {self.options.cameras}")
         self.counters.received[camera] += 1
         sets = self._advance(now_ns)
+        silence_ns = self._now_ns - self._last_push_ns
         if self._is_straggler(stamp_ns):
             self.counters.late += 1
             return sets
@@ -105,6 +109,9 @@ class FrameAssembler(Generic[T]):
             overtaken = (self._newest_ns, self._now_ns + JUMP_NS)
             sets += self._jump()
             self._before_jump = overtaken
+        elif self._newest_ns is not None and stamp_ns <= self._newest_ns and silence_ns > self._silence_ns:
+            sets += self._jump()  # a short recording begins again: its stamps need not lie far back
+        self._last_push_ns = self._now_ns
         sets += self._take_in(Arrival(camera, Stamped(stamp_ns, payload), self._now_ns))
         return sets + self._ready()
 
@@ -129,14 +136,6 @@ class FrameAssembler(Generic[T]):
         groups = self._split(self._held)
         self._held = []
         return self._count([camera_set(group, self.options.cameras) for group in groups])
-
-    def reset(self) -> None:
-        """Forgets the images held, the stream and what was learnt of it; the counters go on."""
-        self.counters.dropped += len(self._held) + len(self._revolutions or ())
-        self.counters.resets += 1
-        self._now_ns = 0
-        self._learner.clear()
-        self._start(self.options.given_rig())
 
     def _start(self, rig: Rig | None) -> None:
         """A stream that begins: nothing held, nothing seen."""

@@ -258,13 +258,16 @@ def test_no_more_images_are_held_than_may_be() -> None:
     assert held <= 12
 
 
-def test_reset_forgets_what_is_held() -> None:
+def test_a_recording_of_one_set_that_loops_gives_it_every_time() -> None:
     assembler = FrameAssembler[str](SyncOptions())
-    push(assembler, revolution(0, FRONT))
-    assembler.reset()
-    assert assembler.counters.dropped == 4
-    assert assembler.next_deadline_ns() is None
-    assert cameras_of(push(assembler, revolution(0))) == [set(CAMERAS)]
+    for round_number in range(3):
+        sets = []
+        for stamp_ms, camera in revolution(0):
+            sets += assembler.push(camera, at(stamp_ms), "", at(stamp_ms + 20_000.0 * round_number))
+        sets += assembler.poll(at(5_000.0 + 20_000.0 * round_number))
+        assert cameras_of(sets) == [set(CAMERAS)]
+    assert assembler.counters.resets == 2
+    assert assembler.counters.duplicates == 0
 
 
 def test_an_unknown_camera_is_refused() -> None:
