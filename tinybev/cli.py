@@ -30,6 +30,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("up", "tinybev_ros.up", "start what the launch file starts"),
     Command("bag", "tinybev_ros.nuscenes2bag", "nuScenes-format dataset -> rosbag2"),
     Command("play", "tinybev_ros.player", "play a rosbag2 into ROS 2, with /clock"),
+    Command("world", "tinybev_training.world.commands", "write a synthetic dataset in nuScenes' format"),
     Command("data", "tinybev_training.data.commands", "look at a dataset's samples and targets, measure the loader"),
     Command("eval", "tinybev_training.eval.commands", "measure a bundle or predictions; set runs side by side"),
     Command("model", "tinybev.model.summary", "parts of a variant: parameters, MACs, activation memory"),

@@ -1,0 +1,1 @@
+"""A synthetic world, written in nuScenes format: traffic, sensors, labels, map."""

@@ -1,0 +1,82 @@
+"""The demo's dataset: one scenario that is kept in this folder, rendered in nuScenes' format. No simulator needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+from tinybev.errors import UserError
+from tinybev_training.world.dataset_writer import VAL, VERSION, assemble, finish_scene
+from tinybev_training.world.keyframes import keyframe_stamps
+from tinybev_training.world.scenario import Scenario, load_scenario
+from tinybev_training.world.scene_writer import Recording, write_scene
+from tinybev_training.world.weather import Weather
+
+LOCATION = "boston-seaport"
+TILE_M = 600.0
+RECORDING = Recording(height=360, width=640, camera_hz=8)
+"""Small enough that two cores render it in about a minute, at a rate at which the node is worth watching."""
+WEATHER = Weather(sun_azimuth=0.9, sun_elevation=0.72, clouds=0.22)
+
+
+def demo_scenario() -> Scenario:
+    """The scenario that comes with the package."""
+    with resources.as_file(resources.files("tinybev_training.world") / "demo.npz") as path:
+        return load_scenario(path)
+
+
+def write_demo_dataset(
+    out: Path,
+    *,
+    recording: Recording = RECORDING,
+    weather: Weather = WEATHER,
+    processes: int | None = None,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> tuple[str, str]:
+    """Renders the demo's scene into ``out``; one that is there already, whole, is left as it is.
+
+    Args:
+        out: folder of the dataset, which is replaced.
+        recording: rates and sizes.
+        weather: of the scene.
+        processes: that render side by side; one for every core where None.
+        progress: called with the number of keyframes rendered and of all of them.
+
+    Returns:
+        The version folder's name and the scene's name.
+
+    Raises:
+        UserError: ``out`` holds something else.
+    """
+    scenario = demo_scenario()
+    mark = out / ".world" / "demo.txt"
+    wanted = f"{scenario.name} {recording} {weather}\n"
+    if mark.is_file() and mark.read_text() == wanted and (out / VERSION / "scene.json").is_file():
+        return VERSION, scenario.name
+    if out.exists():
+        if not (out / ".world").is_dir() and any(out.iterdir()):
+            raise UserError(
+                f"expected an empty folder for the demo's dataset, but {out} holds something else; remove it."
+            )
+        shutil.rmtree(out)
+    (out / ".world").mkdir(parents=True)
+    total = len(keyframe_stamps(scenario))
+    done = iter(range(1, total + 1))
+    origin = (TILE_M / 2, TILE_M / 2)
+    rows = write_scene(
+        out,
+        scenario,
+        weather,
+        recording,
+        LOCATION,
+        origin,
+        lambda: progress(next(done), total),
+        processes or os.cpu_count() or 1,
+    )
+    finish_scene(out, scenario, rows)
+    assemble(out, [(scenario.name, LOCATION, origin)], {VAL: [scenario.name]}, TILE_M)
+    mark.write_text(wanted)
+    return VERSION, scenario.name

@@ -1,0 +1,164 @@
+"""A whole scenario from one seed: network, traffic, what stands still; the same seed gives the same bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely import MultiPoint
+
+from tinybev.errors import UserError
+from tinybev.types import DETECTION_CLASSES
+from tinybev_training.world.catalogue import EGO_REAR_AXLE_TO_CENTER, MODELS
+from tinybev_training.world.network import generate_network
+from tinybev_training.world.placement import place
+from tinybev_training.world.roads import Bend, bend_roads, lay_surface
+from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario
+from tinybev_training.world.traffic import Track, body_poses, simulate, walker_poses
+
+MARGIN_M = 115.0
+"""The world ends this far from the ego's track."""
+AGENT_RANGE_M = 95.0
+"""Agents that never come this close to the ego are left out."""
+LOOK_ROUND_S = 15.0
+"""The ego drives this much longer than a scene lasts, and the scene is the liveliest part of it."""
+FIRST_STAMP_NS = 1_600_000_000_000_000_000
+NEAR_M = 30.0
+"""The shortest range within which nuScenes' detection task looks for a class."""
+MIN_SPEED_MPS = 1.5
+"""On average; a scene in which the ego only waits shows little."""
+ATTEMPTS = 40
+MAX_DURATION_S = 60.0
+
+
+def generate_scenario(seed: int, duration_s: float = 20.0, name: str | None = None) -> Scenario:
+    """A scenario of ``duration_s`` seconds in which all ten classes come near the ego.
+
+    Raises:
+        UserError: SUMO is not installed, the duration is out of range, or no attempt gave such a scenario.
+    """
+    if not 1.0 <= duration_s <= MAX_DURATION_S:
+        raise UserError(f"expected a scene of 1 to {MAX_DURATION_S:.0f} s, got --duration {duration_s}")
+    for attempt in range(ATTEMPTS):
+        rng = np.random.default_rng([seed, attempt])
+        try:
+            scenario = _attempt(seed, rng, duration_s, name or f"world-{seed:06d}")
+        except UserError as error:
+            if "SUMO" in str(error):
+                raise
+            continue
+        if not absent_classes(scenario):
+            return scenario
+    raise UserError(f"seed {seed} gave no scene with all ten classes in {ATTEMPTS} attempts; take another seed.")
+
+
+def absent_classes(scenario: Scenario) -> list[str]:
+    """The detection classes of which nothing ever comes within ``NEAR_M`` of the ego."""
+    agents = scenario.agents
+    gap = np.linalg.norm(agents.poses[:, :, :2] - scenario.ego[:, None, :2], axis=2)
+    near = ((gap < NEAR_M) & agents.present).any(axis=0)
+    seen = {MODELS[model].detection_class for model in agents.models[near]}
+    return [name for name in DETECTION_CLASSES if name not in seen]
+
+
+def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) -> Scenario:
+    with tempfile.TemporaryDirectory(prefix="tinybev-world-") as folder:
+        network = generate_network(Path(folder), rng)
+        tracks = simulate(network, rng, duration_s + LOOK_ROUND_S)
+    ego_track = tracks[0]
+    ego = body_poses(ego_track)
+    ticks = round(duration_s * 1e9 / TICK_NS) + 1
+    start = _liveliest(ego, ticks, rng)
+    ego = ego[start : start + ticks]
+    if np.linalg.norm(np.diff(ego[:, :2], axis=0), axis=1).sum() < MIN_SPEED_MPS * duration_s:
+        raise UserError("the ego stood still for nearly the whole scene; take another seed.")
+    # The plane is bent about the ego's track, so that its coordinates stay small.
+    bend = Bend.draw(rng, ego[:, :2].mean(axis=0))
+    window = MultiPoint(ego[::10, :2]).buffer(MARGIN_M)
+    surface = lay_surface(network, window)
+    placed = place(network, surface, window, ego[:, :2], rng)
+    ego_bent = bend.poses(ego)
+    ego_bent[:, :2] -= EGO_REAR_AXLE_TO_CENTER * np.stack([np.cos(ego_bent[:, 2]), np.sin(ego_bent[:, 2])], axis=1)
+    moving = [_cut(track, ego_track.first_tick + start, ticks) for track in tracks[1:]]
+    agents = _agents(moving, tracks[1:], placed.boxes, ego_bent, bend, rng)
+    props = _props(placed.props, bend, rng)
+    start_ns = FIRST_STAMP_NS + (seed % 1_000_000) * 600_000_000_000
+    roads = bend_roads(network, surface, window, bend)
+    return Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props)
+
+
+def _liveliest(ego: NDArray[np.float64], ticks: int, rng: np.random.Generator) -> int:
+    """The first tick of the window, out of a few at random, in which the ego drives and turns the most."""
+    starts = rng.integers(20, max(21, len(ego) - ticks), 6)
+
+    def score(start: int) -> float:
+        part = ego[start : start + ticks]
+        driven = np.linalg.norm(np.diff(part[:, :2], axis=0), axis=1).sum()
+        turned = np.abs(np.diff(np.unwrap(part[:, 2]))).sum()
+        return float(min(driven, 120.0) + 40.0 * min(turned, 2.5))
+
+    return int(max(starts, key=score))
+
+
+def _cut(track: Track, start: int, ticks: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Poses (ticks, 3) and presence (ticks,) of a track in a window; absent poses repeat the nearest one."""
+    whole = walker_poses(track) if MODELS[track.model].traffic_class == "pedestrian" else body_poses(track)
+    index = np.arange(start, start + ticks) - track.first_tick
+    return whole[np.clip(index, 0, len(whole) - 1)], (index >= 0) & (index < len(whole))
+
+
+def _agents(
+    moving: list[tuple[NDArray[np.float64], NDArray[np.bool_]]],
+    tracks: list[Track],
+    boxes: list[tuple[int, float, float, float]],
+    ego: NDArray[np.float64],
+    bend: Bend,
+    rng: np.random.Generator,
+) -> Agents:
+    ticks = len(ego)
+    models = [track.model for track in tracks] + [box[0] for box in boxes]
+    standing = [(np.tile(np.array(box[1:]), (ticks, 1)), np.ones(ticks, dtype=bool)) for box in boxes]
+    poses = bend.poses(np.stack([part[0] for part in [*moving, *standing]], axis=1))
+    poses[:, : len(moving), 2] = np.unwrap(poses[:, : len(moving), 2], axis=0)
+    present = np.stack([part[1] for part in [*moving, *standing]], axis=1)
+    gap = np.linalg.norm(poses[:, :, :2] - ego[:, None, :2], axis=2)
+    kept = ((gap < AGENT_RANGE_M) & present).any(axis=0)
+    # Nobody may stand in the ego's way by an accident of placement.
+    parked = np.arange(len(models)) >= len(moving)
+    sizes = np.array([_size(model, rng) for model in models])
+    kept &= ~(parked & (gap < 1.6).any(axis=0))
+    chosen = np.flatnonzero(kept)
+    return Agents(
+        models=np.array(models, dtype=np.int32)[chosen],
+        looks=rng.integers(0, 1 << 30, len(models)).astype(np.int32)[chosen],
+        sizes=sizes.astype(np.float32)[chosen],
+        poses=_rounded(poses[:, chosen]),
+        present=present[:, chosen],
+        parked=parked[chosen],
+    )
+
+
+def _rounded(poses: NDArray[np.float64]) -> NDArray[np.float32]:
+    """To two millimetres and a quarter of a milliradian: what is written is smaller by half."""
+    steps = np.array([512.0, 512.0, 4096.0])
+    return (np.round(poses * steps) / steps).astype(np.float32)
+
+
+def _size(model: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    size = np.array(MODELS[model].size)
+    spread = 0.05 if MODELS[model].detection_class in ("pedestrian", "car") else 0.015
+    return size * (1 + np.clip(rng.normal(0, spread, 3), -2 * spread, 2 * spread) * np.array([0.5, 0.3, 1.0]))
+
+
+def _props(
+    props: list[tuple[int, float, float, float, float, float, float]], bend: Bend, rng: np.random.Generator
+) -> Props:
+    table = np.array(props, dtype=np.float64).reshape(-1, 7)
+    return Props(
+        kinds=table[:, 0].astype(np.int32),
+        poses=bend.poses(table[:, 1:4]).astype(np.float32),
+        sizes=table[:, 4:].astype(np.float32),
+        looks=rng.integers(0, 1 << 30, len(table)).astype(np.int32),
+    )

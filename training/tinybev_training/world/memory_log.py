@@ -1,0 +1,109 @@
+"""A scenario as the data room's ``SceneLog`` and ``CityMap``: the same targets as from files, without files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from tinybev.geometry import Array
+from tinybev.types import MapClass
+from tinybev_training.data.city_map import CityMap
+from tinybev_training.data.scene_log import Annotations, CameraRecord, EgoTrack, Keyframe, LidarRecord, SceneLog
+from tinybev_training.world.cameras import BASE_T_LIDAR, MountedCamera
+from tinybev_training.world.keyframes import Labels, keyframe_stamps, label
+from tinybev_training.world.render import pose_matrix
+from tinybev_training.world.scenario import TICK_NS, LineKind, Scenario
+from tinybev_training.world.scene_writer import token
+
+NOWHERE = Path()
+"""The files of a scene in memory."""
+
+
+def scene_log(scenario: Scenario, cameras: tuple[MountedCamera, ...]) -> SceneLog:
+    """The keyframes of a scenario in its own frame; lidar points and visibility are unknown until they are rendered."""
+    stamps = keyframe_stamps(scenario)
+    labels = [label(scenario, scenario.at(stamp)) for stamp in stamps]
+    positions = _positions(labels, len(scenario.agents))
+    keyframes = tuple(
+        Keyframe(
+            token(scenario.name, "sample", index),
+            tuple(_camera(scenario, camera, stamp) for camera in cameras),
+            LidarRecord(NOWHERE, stamp, BASE_T_LIDAR, pose_matrix(scenario.at(stamp).ego)),
+            _annotations(labels[index], _velocities(positions, stamps, index)),
+        )
+        for index, stamp in enumerate(stamps)
+    )
+    ticks = scenario.start_ns + TICK_NS * np.arange(len(scenario.ego), dtype=np.int64)
+    poses = np.stack([pose_matrix(pose) for pose in scenario.ego.astype(np.float64)])
+    return SceneLog(scenario.name, "", keyframes, EgoTrack(ticks, poses))
+
+
+def city_map(scenario: Scenario) -> CityMap:
+    """The roads of a scenario as the data room reads them from a map expansion."""
+    roads = scenario.roads
+    drivable = roads.drivable.polygons()
+    dividers = [
+        shapely.LineString(line)
+        for kind, line in zip(roads.line_kinds, roads.lines, strict=True)
+        if kind != LineKind.STOP
+    ]
+    crossings = [shapely.LineString(edge) for polygon in roads.crossings.polygons() for edge in _long_edges(polygon)]
+    boundary = [
+        ring
+        for polygon in shapely.get_parts(np.array([shapely.union_all(drivable)], dtype=object))
+        for ring in (polygon.exterior, *polygon.interiors)
+    ]
+    lines = {MapClass.DIVIDER: dividers, MapClass.CROSSING: crossings, MapClass.BOUNDARY: boundary}
+    return CityMap({kind: shapely.STRtree(geometries) for kind, geometries in lines.items()}, shapely.STRtree(drivable))
+
+
+def _long_edges(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
+    corners = np.asarray(polygon.exterior.coords)
+    longest = np.argsort(np.linalg.norm(np.diff(corners, axis=0), axis=1), kind="stable")[-2:]
+    return [corners[edge : edge + 2] for edge in longest]
+
+
+def _camera(scenario: Scenario, camera: MountedCamera, stamp_ns: int) -> CameraRecord:
+    fired = stamp_ns + camera.offset_ns
+    pose = pose_matrix(scenario.at(fired).ego)
+    return CameraRecord(
+        camera.name, fired, NOWHERE, camera.intrinsics, (camera.height, camera.width), camera.base_T_camera, pose
+    )
+
+
+def _positions(labels: list[Labels], count: int) -> Array:
+    """(keyframes, agents, 3) centres, NaN where an agent is not annotated."""
+    positions = np.full((len(labels), count, 3), np.nan)
+    for index, of_keyframe in enumerate(labels):
+        positions[index, of_keyframe.agents] = of_keyframe.centers
+    return positions
+
+
+def _velocities(positions: Array, stamps: list[int], index: int) -> Array:
+    """(agents, 3) as the devkit has them: between the annotations before and after, one-sided at the ends, else NaN."""
+    known = ~np.isnan(positions[:, :, 0])
+    before, after = max(index - 1, 0), min(index + 1, len(stamps) - 1)
+    first = np.where(known[before], before, index)
+    last = np.where(known[after], after, index)
+    agents = np.arange(positions.shape[1])
+    seconds = (np.asarray(stamps)[last] - np.asarray(stamps)[first]) / 1e9
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (positions[last, agents] - positions[first, agents]) / seconds[:, None]
+
+
+def _annotations(labels: Labels, velocities: Array) -> Annotations:
+    count = len(labels.agents)
+    return Annotations(
+        track_ids=labels.agents + 1,
+        centers=labels.centers,
+        sizes=labels.sizes,
+        headings=np.stack([np.cos(labels.yaws), np.sin(labels.yaws), np.zeros(count)], axis=1),
+        velocities=velocities[labels.agents],
+        class_ids=labels.class_ids,
+        attribute_ids=labels.attribute_ids,
+        lidar_points=np.full(count, -1, dtype=np.int64),
+        visibility=np.zeros(count, dtype=np.int64),
+    )
