@@ -13,10 +13,10 @@ import pytest
 from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
-
-from tinybev.types import CAMERAS
 from tinybev_training.eval import commands as eval_commands
 from tinybev_training.world import commands
+
+from tinybev.types import CAMERAS
 
 
 def write_world(out: Path) -> Path:
