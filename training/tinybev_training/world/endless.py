@@ -29,6 +29,7 @@ from tinybev_training.world.generate import generate_scenario
 from tinybev_training.world.keyframes import visibility_level
 from tinybev_training.world.lidar import take_sweep
 from tinybev_training.world.memory_log import city_map, scene_log
+from tinybev_training.world.picture_jobs import one_thread
 from tinybev_training.world.render import World, build_world, render_camera
 from tinybev_training.world.scenario import Scenario
 from tinybev_training.world.weather import draw_weather
@@ -162,7 +163,8 @@ class EndlessSamples:
                 live.append((scene, order))
             chosen = int(rng.integers(len(live)))
             scene, order = live[chosen]
-            around = scene.surroundings(order.pop(), options.with_lidar, options.grids.map_radius_m)
+            with one_thread():
+                around = scene.surroundings(order.pop(), options.with_lidar, options.grids.map_radius_m)
             turn: BevAugmentation = AS_RECORDED if self._augmentation is None else self._augmentation.bev.draw(rng)
             yield draw_targets(augment_bev(around, turn), options.grids)
             if not order:

@@ -64,12 +64,14 @@ def make_picture(world: World, job: PictureJob) -> PixelCount:
 def helpers(scenario: Scenario, weather: Weather, processes: int) -> Iterator[ProcessPoolExecutor | None]:
     """Processes that render pictures of a scene; None for one, which is this one."""
     if processes == 1:
-        yield None
+        with one_thread():
+            yield None
         return
     context = multiprocessing.get_context("spawn")  # neither torch's nor OpenCV's threads survive a fork
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_hold, initargs=(scenario, weather)) as pool:
         try:
-            yield pool
+            with one_thread():
+                yield pool
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -100,3 +102,14 @@ def use_one_thread() -> None:
     """Processes that render side by side keep to one core each."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Rendering is thousands of small operations: threads that wait for each other at every one only slow it down."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

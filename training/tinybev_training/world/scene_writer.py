@@ -87,9 +87,8 @@ def write_scene(
         progress: called after every keyframe.
         processes: that render pictures side by side.
     """
-    writer = _SceneWriter(root, scenario, weather, recording, location, origin)
     with helpers(scenario, weather, processes) as pool:
-        return writer.write(progress, pool)
+        return _SceneWriter(root, scenario, weather, recording, location, origin).write(progress, pool)
 
 
 class _SceneWriter:

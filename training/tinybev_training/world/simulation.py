@@ -17,6 +17,7 @@ from tinybev_training.world.cameras import rig
 from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import KEYFRAME_NS, keyframe_stamps
 from tinybev_training.world.memory_log import scene_log
+from tinybev_training.world.picture_jobs import one_thread
 from tinybev_training.world.render import World, build_world, pose_matrix, render_camera
 from tinybev_training.world.scenario import Scenario, between
 from tinybev_training.world.weather import Weather, draw_weather
@@ -122,7 +123,8 @@ class Simulation:
         for camera in self._cameras:
             fired = stamp + camera.offset_ns
             ego = self._pose(fired)
-            picture = render_camera(self._world, camera, fired, ego=ego)
+            with one_thread():
+                picture = render_camera(self._world, camera, fired, ego=ego)
             images[camera.name] = CameraFrame(
                 camera.name,
                 fired,
