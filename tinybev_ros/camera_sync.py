@@ -79,17 +79,25 @@ class RevolutionSynchronizer:
         filters: one a camera; they deliver messages with a header.
         cameras: the camera of each filter.
         options: how to group.
+        clock: the steady clock of the deadlines in nanoseconds, for tests that must not depend on how fast they run.
 
     Raises:
         UserError: there is not one filter for each of the options' cameras.
     """
 
-    def __init__(self, filters: Sequence[Filter], cameras: Sequence[str], options: SyncOptions) -> None:
+    def __init__(
+        self,
+        filters: Sequence[Filter],
+        cameras: Sequence[str],
+        options: SyncOptions,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         if len(filters) != len(cameras) or sorted(cameras) != sorted(options.cameras):
             raise UserError(
                 f"The synchronizer needs one filter for each of {list(options.cameras)}, but got {len(filters)} "
                 f"filters for {list(cameras)}; give each camera its filter."
             )
+        self._clock = clock
         self._assembler: FrameAssembler[Any] = FrameAssembler(options)
         self._callbacks: list[Callable[[CameraSet[Any]], Any]] = []
         self._ready: deque[CameraSet[Any]] = deque()
@@ -133,7 +141,7 @@ class RevolutionSynchronizer:
         with self._changed:
             if self._closed:
                 return
-            self._queue(self._assembler.push(camera, stamp_ns, message, time.monotonic_ns()))
+            self._queue(self._assembler.push(camera, stamp_ns, message, self._clock()))
             self._changed.notify_all()
         self._deliver()
 
@@ -143,11 +151,11 @@ class RevolutionSynchronizer:
                 if self._closed:
                     return
                 deadline_ns = self._assembler.next_deadline_ns()
-                wait_s = None if deadline_ns is None else (deadline_ns - time.monotonic_ns()) / 1e9
+                wait_s = None if deadline_ns is None else (deadline_ns - self._clock()) / 1e9
                 if wait_s is None or wait_s > 0:
                     self._changed.wait(wait_s)
                     continue
-                self._queue(self._assembler.poll(time.monotonic_ns()))
+                self._queue(self._assembler.poll(self._clock()))
             self._deliver()
 
     def _queue(self, sets: Sequence[CameraSet[Any]]) -> None:
