@@ -1,7 +1,8 @@
 """``tinybev demo``: a recording through the node and out again, to look at.
 
 A nuScenes-format scene becomes a rosbag2 (or a bag is taken as it is), the graph of ``bringup`` plays it through the
-node with Foxglove beside it, the outputs are recorded, pictures are drawn, a summary is written.
+node with Foxglove beside it, the outputs are recorded, pictures are drawn, a summary is written. Where no recording is
+named the scene is one of the synthetic world's, rendered on this machine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tinybev.cli import run_command
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
 from tinybev_ros import diagnostics, topics
@@ -42,6 +44,10 @@ LAST_OUTPUT = f"/{NODE}/plan"
 QUIET_S = 3.0
 """The last frame is through when no result has come for this long after the end of the bag."""
 DRAIN_TIMEOUT_S = 30.0
+BUILT_IN_WORLD = "tinybev_training.world.demo_scene"
+"""The command that renders the scene which is played where none is named; run by name, as this room does not import
+the training code."""
+BUILT_IN_VERSION = "v1.0-world"
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,11 @@ class Input:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``tinybev demo``."""
-    parser.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset to play a scene of")
+    parser.add_argument(
+        "--dataroot",
+        type=Path,
+        help="folder of a nuScenes-format dataset to play a scene of; without it and --bag: a synthetic scene",
+    )
     parser.add_argument("--version", default="v1.0-mini", help="folder of its tables")
     parser.add_argument("--scene", help="scene to play; the first one where left out")
     parser.add_argument("--bag", type=Path, help="rosbag2 to play, in place of a dataset")
@@ -101,26 +111,42 @@ def run(args: argparse.Namespace) -> int:
 
 
 def prepare_input(args: argparse.Namespace) -> Input:
-    """The bag to play: the one named, or the scene of a dataset, converted.
+    """The bag to play: the one named, or the scene of a dataset, converted; a synthetic scene where none is named.
 
     Raises:
-        UserError: neither or both are named, or what is named cannot be read.
+        UserError: both are named, or what is named cannot be read.
     """
-    if (args.bag is None) == (args.dataroot is None):
-        raise UserError(
-            "expected a recording to play: DATAROOT=<nuScenes-format folder> VERSION=<v1.0-mini> SCENE=<scene-0061>, "
-            f"or BAG=<rosbag2>, got {'both' if args.bag else 'neither'}."
-        )
+    if args.bag is not None and args.dataroot is not None:
+        raise UserError("expected one recording to play, got a dataset and a bag; name DATAROOT or BAG, not both.")
     if args.bag is not None:
         return describe(args.bag, str(args.bag))
+    dataroot, version = args.dataroot, args.version
+    if dataroot is None:
+        dataroot, version = built_in_world(args), BUILT_IN_VERSION
     from tinybev_ros.nuscenes2bag import convert_scene  # the devkit is only needed here
     from tinybev_ros.nuscenes_dataset import open_dataset
 
-    nusc = open_dataset(args.dataroot, args.version)
+    nusc = open_dataset(dataroot, version)
     scene = args.scene or nusc.scene[0]["name"]
     conversion = convert_scene(nusc, scene, args.out / "input" / scene, overwrite=True)
     print("\n".join(f"demo: {line}" for line in conversion.lines()))
-    return describe(conversion.bag, f"{scene} of {args.version}")
+    return describe(conversion.bag, f"{scene} of {version}")
+
+
+def built_in_world(args: argparse.Namespace) -> Path:
+    """Folder of the synthetic dataset, rendered when it is not there yet.
+
+    Raises:
+        UserError: it cannot be rendered, for the reason that is printed.
+    """
+    dataroot = Path(args.out / "world")
+    print("demo: no DATAROOT and no BAG: playing a scene of the synthetic world")
+    if run_command(BUILT_IN_WORLD, ["--out", str(dataroot)], "tinybev demo"):
+        raise UserError(
+            "the synthetic scene was not rendered, see above; name a recording instead: "
+            "DATAROOT=<nuScenes-format folder> VERSION=<v1.0-mini> SCENE=<scene-0061>, or BAG=<rosbag2>."
+        )
+    return dataroot
 
 
 def describe(path: Path, source: str) -> Input:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import pytest
 from tiny_nuscenes import SCENES, write_tiny_nuscenes
 
 from tinybev_ros.bag import open_bag
@@ -19,7 +20,7 @@ STAGES = ("decode", "preprocess", "network", "postprocess", "total")
 def tinybev(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own, in the domain of the test."""
     return subprocess.run(
-        [sys.executable, "-m", "tinybev.cli", *arguments], capture_output=True, text=True, timeout=180, check=False
+        [sys.executable, "-m", "tinybev.cli", *arguments], capture_output=True, text=True, timeout=540, check=False
     )
 
 
@@ -61,11 +62,23 @@ def test_demo_leaves_pictures_a_recording_and_a_summary(tmp_path: Path, ros_doma
     assert int(video.get(cv2.CAP_PROP_FRAME_COUNT)) == frames["inferred"]
 
 
-def test_demo_without_a_recording_says_what_it_needs() -> None:
-    done = tinybev("demo")
+def test_demo_takes_one_recording() -> None:
+    done = tinybev("demo", "--dataroot", "somewhere", "--bag", "some_bag")
     assert done.returncode == 2
-    assert "expected a recording to play: DATAROOT=<nuScenes-format folder>" in done.stderr
+    assert "expected one recording to play, got a dataset and a bag" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_demo_without_a_recording_plays_the_synthetic_world(tmp_path: Path, ros_domain: int) -> None:
+    pytest.importorskip("tinybev_training", reason="the synthetic world is the training package's")
+    out = tmp_path / "demo"
+    done = tinybev("demo", "--out", str(out), "--foxglove", "off", "--bundle", "untrained:tinybev-nano")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["input"]["source"].endswith("of v1.0-world")
+    assert summary["input"]["cameras"] == 6
+    assert summary["frames"]["inferred"] >= 3
+    assert cv2.imread(str(out / "frame_middle.png")).shape[1] == 1920
 
 
 def test_up_ends_with_the_node_and_says_so(ros_domain: int) -> None:

@@ -25,7 +25,7 @@ from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
 from tinybev_training.world.dataset_writer import VAL, VERSION
 from tinybev_training.world.demo_scene import LOCATION, demo_scenario, write_demo_dataset
-from tinybev_training.world.scene_writer import Recording
+from tinybev_training.world.recording import Recording
 
 from tinybev.types import DETECTION_CLASSES
 

@@ -24,7 +24,7 @@ from tinybev_training.world.dataset_writer import (
     tile_of,
 )
 from tinybev_training.world.picture_jobs import use_one_thread
-from tinybev_training.world.scene_writer import Recording
+from tinybev_training.world.recording import Recording
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

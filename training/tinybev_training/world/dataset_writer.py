@@ -20,8 +20,10 @@ from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import FIRST_KEYFRAME_NS, KEYFRAME_NS
 from tinybev_training.world.map_writer import MapExpansion, PlacedRoads, write_map_picture
+from tinybev_training.world.recording import Recording
 from tinybev_training.world.scenario import Scenario, load_scenario, save_scenario
-from tinybev_training.world.scene_writer import Recording, Rows, sensor_rows, token, write_scene
+from tinybev_training.world.scene_writer import write_scene
+from tinybev_training.world.tables import Rows, sensor_rows, token
 from tinybev_training.world.weather import draw_weather, with_strengths
 
 VERSION = "v1.0-world"

@@ -1,18 +1,25 @@
-"""The demo's dataset: one scenario that is kept in this folder, rendered in nuScenes' format. No simulator needed."""
+"""The demo's dataset: one scenario that is kept in this folder, rendered in nuScenes' format. No simulator needed.
+
+``tinybev demo`` runs this module as a command where it is given no recording.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tinybev.errors import UserError
 from tinybev_training.world.dataset_writer import VAL, VERSION, assemble, finish_scene
 from tinybev_training.world.keyframes import keyframe_stamps
+from tinybev_training.world.recording import Recording
 from tinybev_training.world.scenario import Scenario, load_scenario
-from tinybev_training.world.scene_writer import Recording, write_scene
+from tinybev_training.world.scene_writer import write_scene
 from tinybev_training.world.weather import Weather
 
 LOCATION = "boston-seaport"
@@ -20,6 +27,21 @@ TILE_M = 600.0
 RECORDING = Recording(height=360, width=640, camera_hz=8)
 """Small enough that two cores render it in about a minute, at a rate at which the node is worth watching."""
 WEATHER = Weather(sun_azimuth=0.9, sun_elevation=0.72, clouds=0.22)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("--out", type=Path, required=True, help="folder of the dataset")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that render side by side")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Renders the dataset with a progress bar, unless it is there; returns 0."""
+    total = len(keyframe_stamps(demo_scenario()))
+    with tqdm(total=total, unit="sample", desc="rendering", disable=None) as bar:
+        write_demo_dataset(args.out, processes=args.processes, progress=lambda done, _: bar.update(done - bar.n))
+        bar.update(total - bar.n)
+    return 0
 
 
 def demo_scenario() -> Scenario:

@@ -30,9 +30,10 @@ from tinybev_training.world.keyframes import visibility_level
 from tinybev_training.world.lidar import take_sweep
 from tinybev_training.world.memory_log import city_map, scene_log
 from tinybev_training.world.picture_jobs import one_thread
-from tinybev_training.world.render import World, build_world, render_camera
+from tinybev_training.world.render import render_camera
 from tinybev_training.world.scenario import Scenario
 from tinybev_training.world.weather import draw_weather
+from tinybev_training.world.world import World, build_world
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from tinybev.geometry import invert
 from tinybev_training.world.cameras import BASE_T_LIDAR
+from tinybev_training.world.instances import place_parts
 from tinybev_training.world.raycast import expand
-from tinybev_training.world.render import World, pose_matrix, select_triangles
 from tinybev_training.world.scenario import Moment
-from tinybev_training.world.scene import place_parts
+from tinybev_training.world.view import select_triangles
+from tinybev_training.world.world import World, pose_matrix
 
 RINGS = 32
 LOWEST_DEG, HIGHEST_DEG = -30.67, 10.67

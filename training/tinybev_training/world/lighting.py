@@ -62,7 +62,7 @@ class Light:
         low = max(0.0, 1.0 - elevation / 0.7)
         sun = rgb(2.6, 2.45 - 0.35 * low, 2.2 - 0.9 * low) * (day * (1 - cover) ** 1.3)
         grey = rgb(0.78, 0.80, 0.83)
-        dark = rgb(0.010, 0.013, 0.024)
+        dark = rgb(0.006, 0.007, 0.011)
         zenith = (rgb(0.26, 0.46, 0.86) * (1 - cover) + 0.80 * grey * cover) * day + dark * weather.night
         horizon = (rgb(0.80, 0.88, 0.98) * (1 - cover) + 0.95 * grey * cover) * day + 2.2 * dark * weather.night
         fog_color = 0.9 * grey * day + rgb(0.035, 0.034, 0.036) * weather.night
@@ -77,7 +77,7 @@ class Light:
             fog_color=fog_color,
             night=weather.night,
             wet=weather.rain,
-            exposure=0.68 + 0.22 * cover + 0.75 * weather.night,
+            exposure=0.68 + 0.22 * cover + 0.35 * weather.night,
         )
 
 

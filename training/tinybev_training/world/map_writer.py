@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from tinybev_training.world.scenario import LineKind, Roads
-from tinybev_training.world.scene_writer import token
+from tinybev_training.world.tables import token
 
 PIXELS_PER_M = 10
 """The devkit takes the map pictures for ten pixels a metre."""
@@ -163,7 +163,7 @@ def write_map_picture(path: Path, placed: Iterable[PlacedRoads], canvas: tuple[f
                 low, high = min(ring[:, 1].min() for ring in rings), max(ring[:, 1].max() for ring in rings)
                 if high >= top and low < top + rows:
                     part = np.zeros((rows, width), np.uint8)
-                    cv2.fillPoly(part, [ring - np.array([0, top]) for ring in rings], 255)
+                    cv2.fillPoly(part, [ring - np.array([0, top]) for ring in rings], (255,))
                     drawn |= part
             strip[:, 1:] = drawn
             _chunk(file, b"IDAT", squeeze.compress(strip.tobytes()))

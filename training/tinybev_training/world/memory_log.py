@@ -14,12 +14,14 @@ from tinybev_training.data.city_map import CityMap
 from tinybev_training.data.scene_log import Annotations, CameraRecord, EgoTrack, Keyframe, LidarRecord, SceneLog
 from tinybev_training.world.cameras import BASE_T_LIDAR, MountedCamera
 from tinybev_training.world.keyframes import Labels, keyframe_stamps, label
-from tinybev_training.world.render import pose_matrix
 from tinybev_training.world.scenario import TICK_NS, LineKind, Scenario
-from tinybev_training.world.scene_writer import token
+from tinybev_training.world.tables import token
+from tinybev_training.world.world import pose_matrix
 
 NOWHERE = Path()
 """The files of a scene in memory."""
+MAX_GAP_S = 1.5
+"""The devkit takes no velocity from annotations that are farther apart than this."""
 
 
 def scene_log(scenario: Scenario, cameras: tuple[MountedCamera, ...]) -> SceneLog:
@@ -83,15 +85,22 @@ def _positions(labels: list[Labels], count: int) -> Array:
 
 
 def _velocities(positions: Array, stamps: list[int], index: int) -> Array:
-    """(agents, 3) as the devkit has them: between the annotations before and after, one-sided at the ends, else NaN."""
+    """(agents, 3) by the devkit's rule: between the agent's annotations before and after, or to the one there is.
+
+    NaN where they are more than 1.5 s apart, 3 s if there are both.
+    """
     known = ~np.isnan(positions[:, :, 0])
-    before, after = max(index - 1, 0), min(index + 1, len(stamps) - 1)
-    first = np.where(known[before], before, index)
-    last = np.where(known[after], after, index)
+    numbers = np.arange(len(stamps))[:, None]
+    first = np.where(known & (numbers < index), numbers, -1).max(axis=0)
+    last = np.where(known & (numbers > index), numbers, len(stamps)).min(axis=0)
+    has_both = (first >= 0) & (last < len(stamps))
+    first, last = np.where(first < 0, index, first), np.where(last == len(stamps), index, last)
     agents = np.arange(positions.shape[1])
     seconds = (np.asarray(stamps)[last] - np.asarray(stamps)[first]) / 1e9
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (positions[last, agents] - positions[first, agents]) / seconds[:, None]
+        velocities = (positions[last, agents] - positions[first, agents]) / seconds[:, None]
+    velocities[seconds > np.where(has_both, 2 * MAX_GAP_S, MAX_GAP_S)] = np.nan
+    return np.asarray(velocities)
 
 
 def _annotations(labels: Labels, velocities: Array) -> Annotations:

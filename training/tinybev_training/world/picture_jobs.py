@@ -15,9 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from tinybev_training.world.cameras import MountedCamera
-from tinybev_training.world.render import World, build_world, render_camera
+from tinybev_training.world.render import render_camera
 from tinybev_training.world.scenario import Scenario
 from tinybev_training.world.weather import Weather
+from tinybev_training.world.world import World, build_world
 
 
 @dataclass(frozen=True)

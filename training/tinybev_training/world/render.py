@@ -9,49 +9,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinybev.geometry import Array, invert
+from tinybev.geometry import Array
 from tinybev_training.world.cameras import MountedCamera
 from tinybev_training.world.develop import develop
-from tinybev_training.world.ground import Ground, build_ground
-from tinybev_training.world.lighting import Light
-from tinybev_training.world.raycast import Hits, Spans, clip_near, find_spans, nearest_hits
-from tinybev_training.world.scenario import Moment, Scenario
-from tinybev_training.world.scene import Instances, Scene, build_scene, place_parts
-from tinybev_training.world.shading import Palette, Surface, Surroundings, shade_ground, shade_objects, shade_sky
+from tinybev_training.world.instances import Instances, place_parts
+from tinybev_training.world.raycast import Hits, nearest_hits
+from tinybev_training.world.scenario import Moment
+from tinybev_training.world.shading import Surface, Surroundings, shade_ground, shade_objects, shade_sky
 from tinybev_training.world.shadows import ShadowMap, cast_shadows
-from tinybev_training.world.weather import Weather
+from tinybev_training.world.view import FAR_M, View, count_coverage, look, world_corners
+from tinybev_training.world.world import World, pose_matrix
 
-NEAR_M = 0.15
-FAR_M = 190.0
-FINE_RADIUS_PX = 26.0
-"""Objects that look larger than this are drawn with all their detail."""
-MIN_RADIUS_PX = 0.6
-STILL_SHADOW_M = 0.14
 MOVING_SHADOW_M = 0.10
+
 MOVING_SHADOW_REACH_M = 60.0
-
-
-@dataclass(frozen=True)
-class World:
-    """A scenario ready to be looked at, in one kind of weather."""
-
-    scene: Scene
-    weather: Weather
-    light: Light
-    ground: Ground
-    palette: Palette
-    still_shadows: ShadowMap | None
-    colors: Tensor
-    """(P, 3, 3) the instances' own colours."""
-    seeds: Tensor
-    lit: Tensor
-    agents: Tensor
-    """(P,) index of the agent of each part, negative for what gets no box."""
-
-    @property
-    def scenario(self) -> Scenario:
-        """What is shown."""
-        return self.scene.scenario
 
 
 @dataclass(frozen=True)
@@ -73,34 +44,6 @@ class Picture:
     visible: NDArray[np.int64] | None
 
 
-def build_world(scenario: Scenario, weather: Weather, device: torch.device | str = "cpu") -> World:
-    """Meshes, ground and still shadows of a scenario; takes a second or two, once per scene."""
-    where = torch.device(device)
-    scene = build_scene(scenario, where)
-    light = Light.of(weather, where)
-    parts = scene.parts
-    shadows = None
-    if weather.night == 0 and float(light.sun.max()) > 0.02:
-        parked = np.concatenate([scenario.agents.parked, [False, False]])
-        still = (parts.agent == -1) | ((parts.agent >= 0) & parked[parts.agent])
-        moment = scenario.at(scenario.start_ns)
-        corners = _world_corners(scene, place_parts(scene, moment), np.flatnonzero(still), fine=False)
-        track = torch.from_numpy(scenario.ego[:, :2].astype(np.float32)).to(where)
-        shadows = cast_shadows(corners, light.to_sun, track.amin(0) - 85.0, track.amax(0) + 85.0, STILL_SHADOW_M)
-    return World(
-        scene=scene,
-        weather=weather,
-        light=light,
-        ground=build_ground(scenario, shadows if weather.night == 0 else None, where, night=weather.night > 0),
-        palette=Palette.on(where),
-        still_shadows=shadows,
-        colors=torch.from_numpy(parts.colors).to(where),
-        seeds=torch.from_numpy(parts.seed).to(where),
-        lit=torch.from_numpy(parts.lit.astype(np.float32)).to(where),
-        agents=torch.from_numpy(parts.agent).to(where),
-    )
-
-
 def render_camera(
     world: World, camera: MountedCamera, stamp_ns: int, *, ego: NDArray[np.float64] | None = None, count: bool = False
 ) -> Picture:
@@ -120,7 +63,7 @@ def render_camera(
         return _dead(world, camera)
     instances = place_parts(world.scene, moment)
     scene_T_camera = pose_matrix(moment.ego) @ camera.base_T_camera
-    view = _look(world.scene, instances, scene_T_camera, camera)
+    view = look(world.scene, instances, scene_T_camera, camera)
     hits = nearest_hits(view.spans, camera.height, camera.width)
     around = Surroundings(
         world.light,
@@ -133,95 +76,15 @@ def render_camera(
     coverage = visible = None
     if count:
         total = len(world.scenario.agents)
-        coverage = _coverage(world, view, camera, total)
+        coverage = count_coverage(world.agents, view, camera, total)
         seen = agent[agent >= 0]
         visible = torch.bincount(seen, minlength=total).cpu().numpy()
     rgb = develop(color, world.light, world.weather, stamp_ns, camera.name)
     return Picture(rgb, depth, agent, coverage, visible)
 
 
-def pose_matrix(pose: NDArray[np.float64]) -> Array:
-    """(4, 4) of x, y, yaw."""
-    matrix = np.eye(4)
-    cos, sin = np.cos(pose[2]), np.sin(pose[2])
-    matrix[:2, :2] = [[cos, -sin], [sin, cos]]
-    matrix[:2, 3] = pose[:2]
-    return matrix
-
-
-@dataclass(frozen=True)
-class _View:
-    """The triangles in front of a camera: pieces left by the near plane, their parts, corners, and spans of pixels."""
-
-    source: Tensor
-    part: Tensor
-    weights: Tensor
-    u: Tensor
-    v: Tensor
-    nearness: Tensor
-    spans: Spans
-    normal_matrix: Tensor
-
-
-def select_triangles(scene: Scene, chosen: NDArray[np.int64], fine: NDArray[np.bool_]) -> tuple[Tensor, Tensor]:
-    """Triangles of the chosen parts, at their level of detail: index of the triangle, index of the part."""
-    ranges = scene.meshes.ranges[scene.parts.mesh[chosen], np.where(fine, 0, 1)]
-    counts = ranges[:, 1] - ranges[:, 0]
-    device = scene.device
-    count = torch.from_numpy(counts).to(device)
-    start = torch.from_numpy(ranges[:, 0] - (counts.cumsum() - counts)).to(device)
-    owner = torch.repeat_interleave(count)
-    triangle = torch.arange(len(owner), device=device) + start[owner]
-    return triangle, torch.from_numpy(chosen).to(device)[owner]
-
-
-def _world_corners(scene: Scene, instances: Instances, chosen: NDArray[np.int64], *, fine: bool) -> Tensor:
-    triangle, part = select_triangles(scene, chosen, np.full(len(chosen), fine))
-    corners = scene.meshes.corners[triangle]
-    return torch.baddbmm(instances.offset[part].unsqueeze(1), corners, instances.linear[part].transpose(1, 2))
-
-
-def _look(scene: Scene, instances: Instances, scene_T_camera: Array, camera: MountedCamera) -> _View:
-    """The triangles that a camera may see, projected."""
-    device = scene.device
-    camera_T_scene = torch.from_numpy(invert(scene_T_camera).astype(np.float32)).to(device)
-    rotation, shift = camera_T_scene[:3, :3], camera_T_scene[:3, 3]
-    center = (instances.center @ rotation.T + shift).cpu().numpy()
-    radius = scene.parts.radius
-    focal = camera.intrinsics[0, 0]
-    x, y, z = center.T
-    # Outside one of the planes through the image's edges by more than the radius: not seen.
-    half_u, half_v = (
-        camera.width / 2 / focal,
-        max(camera.intrinsics[1, 2], camera.height - camera.intrinsics[1, 2]) / focal,
-    )
-    beside = (np.abs(x) - half_u * z) / np.hypot(1, half_u) < radius
-    beside &= (np.abs(y) - half_v * z) / np.hypot(1, half_v) < radius
-    size = radius * focal / np.maximum(np.linalg.norm(center, axis=1) - 0.5 * radius, 0.5)
-    seen = (
-        beside
-        & (z > -radius)
-        & (z - radius < FAR_M)
-        & (size > MIN_RADIUS_PX)
-        & instances.present
-        & (scene.parts.agent != -2)
-    )
-    chosen = np.flatnonzero(seen)
-    triangle, part = select_triangles(scene, chosen, size[chosen] > FINE_RADIUS_PX)
-    to_camera = rotation @ instances.linear
-    offset = instances.offset @ rotation.T + shift
-    corners = torch.baddbmm(offset[part].unsqueeze(1), scene.meshes.corners[triangle], to_camera[part].transpose(1, 2))
-    piece, weights = clip_near(corners, NEAR_M)
-    corners = torch.bmm(weights, corners[piece]) if len(piece) else corners[:0]
-    nearness = 1.0 / corners[..., 2].clamp(min=NEAR_M * 0.99)
-    u = corners[..., 0] * nearness * float(focal) + float(camera.intrinsics[0, 2])
-    v = corners[..., 1] * nearness * float(camera.intrinsics[1, 1]) + float(camera.intrinsics[1, 2])
-    spans = find_spans(u, v, nearness, camera.height, camera.width)
-    return _View(triangle[piece], part[piece], weights, u, v, nearness, spans, instances.normal)
-
-
 def _shade(
-    world: World, view: _View, hits: Hits, scene_T_camera: Array, camera: MountedCamera, around: Surroundings
+    world: World, view: View, hits: Hits, scene_T_camera: Array, camera: MountedCamera, around: Surroundings
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Colour (3, H, W), depth (H, W) and agent (H, W) of every pixel."""
     device = world.scene.device
@@ -275,7 +138,7 @@ def _shade(
 
 def _surface(
     world: World,
-    view: _View,
+    view: View,
     piece: Tensor,
     nearness: Tensor,
     pixel: Tensor,
@@ -346,43 +209,11 @@ def _moving_shadows(world: World, instances: Instances, moment: Moment) -> Shado
     chosen = np.flatnonzero(
         near & instances.present & np.where(parts.agent == -2, True, ~parked[parts.agent] & (parts.agent >= 0))
     )
-    corners = _world_corners(world.scene, instances, chosen, fine=False)
+    corners = world_corners(world.scene, instances, chosen, fine=False)
     middle = torch.from_numpy(moment.ego[:2].astype(np.float32)).to(world.scene.device)
     return cast_shadows(
         corners, world.light.to_sun, middle - MOVING_SHADOW_REACH_M, middle + MOVING_SHADOW_REACH_M, MOVING_SHADOW_M
     )
-
-
-def _coverage(world: World, view: _View, camera: MountedCamera, total: int) -> NDArray[np.int64]:
-    """Pixels (N,) that each agent covers by itself: rows of its triangles, painted on a sheet of its own."""
-    from tinybev_training.world.raycast import expand
-
-    agent = world.agents[view.part[view.spans.triangle]]
-    mine = (agent >= 0).nonzero().squeeze(1)
-    agent, first, count = agent[mine], view.spans.first[mine], view.spans.count[mine]
-    if len(agent) == 0:
-        return np.zeros(total, dtype=np.int64)
-    sheet, used = torch.unique(agent, return_inverse=True)
-    row, column = torch.div(first, camera.width, rounding_mode="floor"), first % camera.width
-    big = camera.height * camera.width
-    top = torch.full((len(sheet),), big, device=row.device).scatter_reduce_(0, used, row, "amin")
-    bottom = torch.zeros(len(sheet), dtype=torch.int64, device=row.device).scatter_reduce_(0, used, row, "amax")
-    left = torch.full((len(sheet),), big, device=row.device).scatter_reduce_(0, used, column, "amin")
-    right = torch.zeros(len(sheet), dtype=torch.int64, device=row.device).scatter_reduce_(
-        0, used, column + count - 1, "amax"
-    )
-    wide = right - left + 1
-    area = wide * (bottom - top + 1)
-    base = area.cumsum(0) - area
-    start = base[used] + (row - top[used]) * wide[used] + column - left[used]
-    painted = torch.zeros(int(area.sum()), dtype=torch.uint8, device=row.device)
-    run, offset = expand(count)
-    painted[start[run] + offset] = 1
-    ends = torch.cat([torch.zeros(1, dtype=torch.int64, device=row.device), painted.cumsum(0, dtype=torch.int64)])
-    covered = ends[base + area] - ends[base]
-    result = torch.zeros(total, dtype=torch.int64, device=row.device)
-    result[sheet] = covered
-    return result.cpu().numpy()
 
 
 def _dead(world: World, camera: MountedCamera) -> Picture:

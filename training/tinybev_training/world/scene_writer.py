@@ -2,67 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.errors import UserError
 from tinybev.geometry import Array, quaternion_from_rotation, quaternion_from_yaw
-from tinybev.types import ATTRIBUTES, CAMERAS
+from tinybev.types import ATTRIBUTES
 from tinybev_training.world.cameras import BASE_T_LIDAR, rig
 from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.keyframes import KEYFRAME_NS, Labels, keyframe_stamps, label, visibility_level
 from tinybev_training.world.lidar import Sweep, take_sweep
 from tinybev_training.world.picture_jobs import PictureJob, PixelCount, helpers, make_pictures
-from tinybev_training.world.render import World, build_world
+from tinybev_training.world.recording import Recording
 from tinybev_training.world.scenario import Scenario
+from tinybev_training.world.tables import LIDAR, Row, Rows, describe, token, wxyz
 from tinybev_training.world.weather import Weather
+from tinybev_training.world.world import World, build_world
 
-Row = dict[str, Any]
-Rows = dict[str, list[Row]]
-"""Rows of the tables, by the table's name."""
-
-LIDAR = "LIDAR_TOP"
 VEHICLE = "world"
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How scenes are recorded.
-
-    Attributes:
-        height, width: of the pictures.
-        camera_hz: pictures a second and camera, a multiple of the 2 Hz of the keyframes; those between are sweeps.
-        quality: of the JPEGs.
-    """
-
-    height: int = 450
-    width: int = 800
-    camera_hz: int = 2
-    quality: int = 92
-
-    def __post_init__(self) -> None:
-        if self.camera_hz < 2 or self.camera_hz % 2 or KEYFRAME_NS % (self.camera_hz // 2):
-            raise UserError(f"expected a camera rate of 2, 4, 8, 10, 16 or 20 Hz, got {self.camera_hz}.")
-        if self.height < 32 or self.width < 32:
-            raise UserError(f"expected pictures of at least 32 x 32 pixels, got {self.width} x {self.height}.")
-
-    @property
-    def camera_period_ns(self) -> int:
-        """Time between the pictures of one camera."""
-        return 2 * KEYFRAME_NS // self.camera_hz
-
-
-def token(*parts: object) -> str:
-    """A token as nuScenes has them, 32 hexadecimal digits, that depends on what it stands for alone."""
-    return hashlib.md5("/".join(str(part) for part in parts).encode(), usedforsecurity=False).hexdigest()
 
 
 def write_scene(
@@ -180,7 +142,7 @@ class _SceneWriter:
                 "token": token(self.scenario.name, "calibration", name),
                 "sensor_token": token("sensor", name),
                 "translation": pose[:3, 3].tolist(),
-                "rotation": _wxyz(quaternion_from_rotation(pose[:3, :3])),
+                "rotation": wxyz(quaternion_from_rotation(pose[:3, :3])),
                 "camera_intrinsic": intrinsics,
             }
             for name, pose, intrinsics in mounts
@@ -227,7 +189,7 @@ class _SceneWriter:
             {
                 "token": pose_token,
                 "timestamp": stamp_ns // 1000,
-                "rotation": _wxyz(quaternion_from_yaw(float(ego[2]))),
+                "rotation": wxyz(quaternion_from_yaw(float(ego[2]))),
                 "translation": [float(ego[0]) + self.origin[0], float(ego[1]) + self.origin[1], 0.0],
             }
         )
@@ -278,7 +240,7 @@ class _SceneWriter:
                         float(center[2]),
                     ],
                     "size": [float(size[1]), float(size[0]), float(size[2])],
-                    "rotation": _wxyz(quaternion_from_yaw(float(labels.yaws[row]))),
+                    "rotation": wxyz(quaternion_from_yaw(float(labels.yaws[row]))),
                     "prev": "",
                     "next": "",
                     "num_lidar_pts": int(lidar_points[agent]),
@@ -298,22 +260,3 @@ class _SceneWriter:
                 }
             )
             self.rows["sample_annotation"] += boxes_of_agent
-
-
-def sensor_rows() -> list[Row]:
-    """The table ``sensor``."""
-    rows = [{"token": token("sensor", name), "channel": name, "modality": "camera"} for name in CAMERAS]
-    return [*rows, {"token": token("sensor", LIDAR), "channel": LIDAR, "modality": "lidar"}]
-
-
-def describe(weather: Weather) -> str:
-    """A weather in words, as nuScenes' descriptions are: keywords."""
-    words = ["night" if weather.night > 0 else "day"]
-    words += [name for name in ("fog", "rain", "blur") if getattr(weather, name) > 0]
-    words += [f"{camera} dead" for camera in weather.dead]
-    return ", ".join(words)
-
-
-def _wxyz(xyzw: Array) -> list[float]:
-    x, y, z, w = (float(value) for value in xyzw)
-    return [w, x, y, z]

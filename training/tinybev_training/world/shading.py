@@ -64,7 +64,7 @@ class Surroundings:
         street = self.ground.light_at(x, y) if street is None else street
         if normals is not None:
             street = street * (normals[2] * 0.35 + 0.65)
-        light = torch.tensor([0.62, 0.46, 0.27], device=x.device)[:, None] * street
+        light = torch.tensor([1.15, 0.84, 0.50], device=x.device)[:, None] * street
         cos, sin = float(np.cos(self.ego[2])), float(np.sin(self.ego[2]))
         dx = x - (float(self.ego[0]) + HEADLIGHT_AHEAD_M * cos)
         dy = y - (float(self.ego[1]) + HEADLIGHT_AHEAD_M * sin)
@@ -72,7 +72,7 @@ class Surroundings:
         distance = torch.hypot(ahead, side).clamp_(min=1.0)
         wide = side / ahead.clamp(min=0.5) * (1 / 0.42)
         beam = torch.exp(-wide * wide) * (ahead > 0.3) * (1 - distance / HEADLIGHT_REACH_M).clamp_(min=0)
-        beam = beam * 34.0 / (distance * distance * 0.25 + 22.0)
+        beam = beam * 60.0 / (distance * distance * 0.25 + 22.0)
         if normals is None:
             facing = (1.6 / distance).clamp_(max=0.5) + 0.12
         else:

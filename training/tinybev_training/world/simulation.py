@@ -18,9 +18,10 @@ from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import KEYFRAME_NS, keyframe_stamps
 from tinybev_training.world.memory_log import scene_log
 from tinybev_training.world.picture_jobs import one_thread
-from tinybev_training.world.render import World, build_world, pose_matrix, render_camera
+from tinybev_training.world.render import render_camera
 from tinybev_training.world.scenario import Scenario, between
 from tinybev_training.world.weather import Weather, draw_weather
+from tinybev_training.world.world import World, build_world, pose_matrix
 
 _LATEST_NS = max(camera.offset_ns for camera in rig())
 """The newest image of a keyframe is that much off its stamp; a frame has the newest image's stamp."""
@@ -96,7 +97,7 @@ class Simulation:
         offsets = KEYFRAME_NS / 1e9
         times = np.concatenate([[0.0], (np.arange(len(plan.positions)) + 1) * plan.time_step_s])
         if times[-1] < offsets - 1e-9:
-            raise UserError(f"expected a plan of at least {offsets} s, got {times[-1]:.2f} s.")
+            raise UserError(f"expected a plan of at least half a second, got {times[-1]:.2f} s.")
         local = np.concatenate([np.zeros((1, 3)), np.column_stack([plan.positions, plan.yaws])]).astype(np.float64)
         if not np.isfinite(local).all():
             raise UserError("expected a plan of finite numbers, got one that is not.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
@@ -76,5 +76,5 @@ def with_strengths(weather: Weather, assignments: list[str]) -> Weather:
             number = float(value)
         except ValueError as error:
             raise UserError(f"expected a number after {name}=, got {value!r}.") from error
-        weather = replace(weather, **{name: number})
+        weather = Weather(**{**asdict(weather), name: number})
     return weather

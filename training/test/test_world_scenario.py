@@ -1,0 +1,105 @@
+"""Scenarios: the same seed gives the same bytes, everybody behaves, nothing overlaps what it must not."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from tinybev_training.world.catalogue import MODELS
+from tinybev_training.world.demo_scene import demo_scenario
+from tinybev_training.world.generate import absent_classes, generate_scenario
+from tinybev_training.world.polylines import Areas, Polylines
+from tinybev_training.world.scenario import TICK_NS, Scenario, load_scenario, save_scenario
+
+from tinybev.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Scenario, Path]:
+    pytest.importorskip("libsumo", reason="needs SUMO: pip install eclipse-sumo libsumo")
+    scenario = generate_scenario(1, 8.0)
+    path = tmp_path_factory.mktemp("scenario") / "a.npz"
+    save_scenario(path, scenario)
+    return scenario, path
+
+
+def test_the_same_seed_gives_the_same_bytes(generated: tuple[Scenario, Path], tmp_path: Path) -> None:
+    again = tmp_path / "again.npz"
+    save_scenario(again, generate_scenario(1, 8.0))
+    assert again.read_bytes() == generated[1].read_bytes()
+
+
+def test_what_is_written_is_read_back(generated: tuple[Scenario, Path]) -> None:
+    scenario, path = generated
+    back = load_scenario(path)
+    assert (back.name, back.seed, back.start_ns) == (scenario.name, scenario.seed, scenario.start_ns)
+    np.testing.assert_array_equal(back.agents.poses, scenario.agents.poses)
+    np.testing.assert_array_equal(back.roads.drivable.rings.points, scenario.roads.drivable.rings.points)
+
+
+def test_ten_classes_come_near(generated: tuple[Scenario, Path]) -> None:
+    assert absent_classes(generated[0]) == []
+
+
+def test_traffic_behaves(generated: tuple[Scenario, Path]) -> None:
+    """Nobody jumps, vehicles go the way they look, the ego stays on the asphalt, and bodies do not run through it."""
+    scenario, _ = generated
+    agents = scenario.agents
+    both = agents.present[1:] & agents.present[:-1]
+    step = np.linalg.norm(np.diff(agents.poses[:, :, :2], axis=0), axis=2)
+    assert step[both].max() < 25.0 * TICK_NS / 1e9
+    poses = agents.poses[:-1]
+    ahead = np.stack([np.cos(poses[..., 2]), np.sin(poses[..., 2])], axis=-1)
+    forward = (np.diff(agents.poses[:, :, :2], axis=0) * ahead).sum(axis=2)
+    driving = both & (step > 0.1) & np.array([MODELS[m].traffic_class not in ("", "pedestrian") for m in agents.models])
+    assert driving.sum() > 50
+    assert (forward[driving] > 0.9 * step[driving]).mean() > 0.99
+    asphalt = shapely.union_all(scenario.roads.drivable.polygons())
+    assert shapely.contains_xy(asphalt, scenario.ego[:, 0], scenario.ego[:, 1]).all()
+    gap = np.linalg.norm(agents.poses[:, :, :2] - scenario.ego[:, None, :2], axis=2)
+    assert gap[agents.present].min() > 1.0
+
+
+def test_poses_between_ticks() -> None:
+    scenario = demo_scenario()
+    tick = scenario.at(scenario.start_ns + 7 * TICK_NS)
+    np.testing.assert_allclose(tick.ego, scenario.ego[7], atol=1e-6)
+    half = scenario.at(scenario.start_ns + 7 * TICK_NS + TICK_NS // 2)
+    np.testing.assert_allclose(half.ego[:2], (scenario.ego[7, :2] + scenario.ego[8, :2]) / 2, atol=1e-5)
+    late = scenario.at(scenario.end_ns + 10**9)
+    np.testing.assert_allclose(late.ego, scenario.ego[-1], atol=1e-6)
+
+
+def test_the_demo_scenario_is_small_and_lively() -> None:
+    with resources.as_file(resources.files("tinybev_training.world") / "demo.npz") as path:
+        assert path.stat().st_size < 200_000
+    scenario = demo_scenario()
+    assert absent_classes(scenario) == []
+    assert 10 <= (scenario.end_ns - scenario.start_ns) / 1e9 <= 15
+    assert np.ptp(np.unwrap(scenario.ego[:, 2])) > 1.0  # it turns
+    driven = np.linalg.norm(np.diff(scenario.ego[:, :2], axis=0), axis=1).sum()
+    assert driven > 60
+
+
+def test_a_file_that_is_no_scenario_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(b"nothing")
+    with pytest.raises(UserError, match="expected a scenario file"):
+        load_scenario(path)
+
+
+def test_a_duration_out_of_range_is_refused() -> None:
+    with pytest.raises(UserError, match="--duration"):
+        generate_scenario(0, 1000.0)
+
+
+def test_polygons_with_holes_are_packed_and_unpacked() -> None:
+    ring = shapely.Point(0, 0).buffer(5).difference(shapely.Point(0, 0).buffer(2))
+    square = shapely.box(10, 10, 12, 12)
+    areas = Areas.of([ring, square])
+    back = areas.polygons()
+    assert [round(p.area, 3) for p in back] == [round(ring.area, 3), round(square.area, 3)]
+    assert len(Polylines.of([])) == 0
