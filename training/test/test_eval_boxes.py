@@ -119,6 +119,26 @@ def test_delayed_boxes_lose_what_moves(tables: NuScenes, truth: list[Prediction]
     assert found["mATE"].value > 0.35
 
 
+def test_shifted_tracks_are_kept_and_delayed_ones_are_lost(
+    tables: NuScenes, truth: list[Prediction], tmp_path: Path
+) -> None:
+    perfect = _tracking(tables, "mini_val", truth, tmp_path)
+    shifted = _tracking(tables, "mini_val", [_shifted(prediction, 1.0) for prediction in truth], tmp_path)
+    # Within 2 m a box is found: its distance shows in the precision, and neighbours may take each other's.
+    assert shifted["car.AMOTA"].value > 0.9 * perfect["car.AMOTA"].value
+    assert perfect["MOTP"].value == pytest.approx(0.0, abs=1e-3)
+    assert shifted["MOTP"].value == pytest.approx(1.0, abs=0.05)
+    far = _tracking(tables, "mini_val", [_shifted(prediction, 2.5) for prediction in truth], tmp_path)
+    assert far["car.AMOTA"].value < 0.5 * perfect["car.AMOTA"].value
+    late = [
+        dataclasses.replace(prediction, detections=truth[max(n - 1, n // 40 * 40)].detections)
+        for n, prediction in enumerate(truth)
+    ]
+    delayed = _tracking(tables, "mini_val", late, tmp_path)
+    assert delayed["AMOTA"].value < perfect["AMOTA"].value
+    assert delayed["FN"].value > perfect["FN"].value
+
+
 def test_predictions_of_other_samples_are_refused(tables: NuScenes, truth: list[Prediction], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="1 absent, 0 of other samples"):
         _detection(tables, "mini_val", truth[1:], tmp_path)
@@ -142,6 +162,39 @@ def test_a_split_of_ones_own_and_predictions_without_boxes(tiny_dataroot: Path, 
     assert not nothing["mATE"].valid
     assert (nothing["car.AP"].value, nothing["bus.AP"].valid) == (0.0, False)
     assert _tracking(nusc, "mine", empty, tmp_path)["AMOTA"].value == 0.0
+
+
+def test_the_average_precision_of_missed_and_invented_boxes_of_a_generated_scene(
+    tiny_dataroot: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(tiny_dataroot, root)
+    (root / "v1.0-mini" / "splits.json").write_text(json.dumps({"mine": ["tiny-0002"]}))
+    nusc = open_tables(root, "v1.0-mini")
+    truth = _truth(nusc, open_dataset(root, "v1.0-mini", "mine", keep_imageless=True, with_lidar=False))
+    half = [prediction if n % 2 else _first(prediction, 0) for n, prediction in enumerate(truth)]
+    # Every second keyframe without boxes: precision 1 up to a recall of one half, of the recalls 0.11 to 1.
+    assert _detection(nusc, "mine", half, tmp_path)["car.AP"].value == pytest.approx(40 / 90, abs=0.02)
+    # For each box a more confident one across the ego, where there is nothing: precision r / (1 + r) at recall r.
+    recalls = np.arange(0.11, 1.001, 0.01)
+    doubled = [_doubled(prediction) for prediction in truth]
+    found = _detection(nusc, "mine", doubled, tmp_path)
+    assert found["car.AP"].value == pytest.approx(np.mean(np.maximum(recalls / (1 + recalls) - 0.1, 0)) / 0.9, abs=0.01)
+    # Ids are nothing to detection.
+    assert _detection(nusc, "mine", [_swapped(p) for p in truth], tmp_path) == _detection(nusc, "mine", truth, tmp_path)
+
+
+def _first(prediction: Prediction, count: int) -> Prediction:
+    return dataclasses.replace(prediction, detections=prediction.detections.first(count))
+
+
+def _doubled(prediction: Prediction) -> Prediction:
+    boxes = prediction.detections
+    names = [field.name for field in dataclasses.fields(boxes)]
+    twice = {name: np.repeat(getattr(boxes, name), 2, axis=0) for name in names}
+    twice["centers"][1::2, :2] *= -1.0
+    twice["scores"] = np.tile([0.5, 0.9], len(boxes))
+    return dataclasses.replace(prediction, detections=Detections(**twice))
 
 
 def test_a_split_without_annotations_has_nothing_to_measure(tiny_dataroot: Path, tmp_path: Path) -> None:

@@ -15,10 +15,6 @@ import pytest
 from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.data.tables import open_tables
 from tinybev_training.eval import predicting
-from tinybev_training.eval.compare import bootstrap, comparison, is_summed
-from tinybev_training.eval.measure import Measure, mean, ratio
-from tinybev_training.eval.results_file import Evaluation, read_evaluation, write_evaluation
-from tinybev_training.eval.table import published_table
 
 from tinybev.cli import run_command
 from tinybev.runtime.pipeline import Pipeline
@@ -168,13 +164,16 @@ def test_the_report_shows_the_best_and_the_worst(dataroot: Path, tmp_path: Path)
     np.savez(companion, **{**arrays, "plan_positions": arrays["plan_positions"] + 20.0})
     assert evaluate("--predictions", folder, "--dataroot", dataroot, "--split", "mine", "--report", page) == 0
     text = (page / "index.html").read_text()
-    section = text.split("planning.stp3.L2_3s, from best to worst")[1].split("<h2>")[0]
-    pictures = re.findall(r"<img src='(\S+)'.*?\n?.*?<figcaption>([\d.]+);", section)
+    sections = {part.split("</h2>")[0]: part for part in text.split("<h2>")[1:]}
+    assert {"Detection", "Tracking", "Motion", "Map", "Occupancy", "Planning"} <= set(sections)
+    pictures = re.findall(r"<img src='(\S+)'[^>]*></a><figcaption>([\d.]+) m: ([^;]+);", sections["Planning"])
     assert len(pictures) == 6
-    assert [float(value) for _, value in pictures] == pytest.approx([0, 0, 0, 0, 0, 20 * math.sqrt(2)], abs=1e-3)
+    assert [float(value) for _, value, _ in pictures] == pytest.approx([0] * 5 + [20 * math.sqrt(2)], abs=1e-3)
     assert pictures[-1][0] == "sample-00000.png"
-    for name, _ in pictures:
-        assert cv2.imread(str(page / name)).shape == (1000, 1000, 3)
+    assert pictures[-1][2] == "tiny-0001, keyframe 0"
+    for name in re.findall(r"<img src='(\S+)'", text):
+        assert cv2.imread(str(page / name)).shape[1] == 1280
+    assert "<tr><th></th><th>TinyBEV (paper)</th>" in sections["Beside the paper"]
 
 
 def _first_scene(dataroot: Path) -> str:
@@ -197,63 +196,3 @@ def test_what_cannot_be_evaluated_is_said_in_a_sentence(
 ) -> None:
     assert evaluate(*arguments, "--dataroot", dataroot) == 2
     assert sentence in capsys.readouterr().err
-
-
-# --- figures ---
-
-
-def evaluation(errors: dict[str, float], counts: dict[str, int] | None = None) -> Evaluation:
-    """With one planning figure, by scene."""
-    numbers = counts or dict.fromkeys(errors, 10)
-    scenes = {scene: {"planning": {"uniad.L2_3s": Measure(e, numbers[scene])}} for scene, e in errors.items()}
-    total = sum(numbers.values())
-    whole = sum(errors[scene] * numbers[scene] for scene in errors) / total
-    return Evaluation(
-        {"split": "mine"},
-        {"planning": {"uniad.L2_3s": Measure(whole, total)}, "detection": {"mAP": Measure(math.nan, 0)}},
-        scenes,
-    )
-
-
-def test_figures_survive_the_file(tmp_path: Path) -> None:
-    expected = evaluation({"a": 1.0, "b": 2.0})
-    write_evaluation(tmp_path / "f.json", expected)
-    found = read_evaluation(tmp_path / "f.json")
-    assert found.tasks["planning"] == expected.tasks["planning"]
-    assert found.scenes == expected.scenes
-    assert not found.tasks["detection"]["mAP"].valid
-    assert "NaN" not in (tmp_path / "f.json").read_text()
-
-
-def test_intervals_cover_the_spread_of_scenes_and_pair_the_runs() -> None:
-    rng = np.random.default_rng(0)
-    errors = {f"s{n}": float(value) for n, value in enumerate(rng.normal(2.0, 0.5, 100))}
-    first = evaluation(errors)
-    better = evaluation({scene: error - 0.1 for scene, error in errors.items()})
-    own, difference = bootstrap([first, better], "planning.uniad.L2_3s")
-    assert own is not None
-    assert difference is not None
-    standard_error = np.std(list(errors.values())) / 10
-    centre = np.mean(list(errors.values()))
-    assert own == pytest.approx((centre - 1.96 * standard_error, centre + 1.96 * standard_error), abs=0.02)
-    assert difference == pytest.approx((-0.1, -0.1))  # the same scenes are drawn for both
-    table = comparison(["a", "b"], [first, better])
-    assert "(-0.100) [-0.100, -0.100]" in table
-    assert "mAP" not in table  # neither run has it
-
-
-def test_scenes_weigh_by_their_counts_and_means_that_are_no_sums_get_no_interval() -> None:
-    uneven = evaluation({"a": 0.0, "b": 1.0}, {"a": 1, "b": 1_000_000})
-    interval = bootstrap([uneven], "planning.uniad.L2_3s")[0]
-    assert interval == pytest.approx((0.0, 1.0), abs=1e-5)
-    assert is_summed("occupancy.IoU_near")
-    for name in ("detection.mAP", "tracking.AMOTA", "motion.minADE", "occupancy.VPQ_near", "map.IoU"):
-        assert not is_summed(name)
-    assert bootstrap([evaluation({"a": 1.0})], "planning.uniad.L2_3s") == [None]
-
-
-def test_measures_of_nothing_are_no_number() -> None:
-    assert not ratio(0.0, 0).valid
-    assert not mean([]).valid
-    assert mean([Measure(1.0, 3), Measure(math.nan, 0)]) == Measure(1.0, 1)
-    assert "nothing to measure" in published_table({})

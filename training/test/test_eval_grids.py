@@ -64,6 +64,24 @@ def test_map_iou_is_that_of_sums() -> None:
     assert found["IoU_lanes"].value == pytest.approx((150 + 100) / (200 + 300))
 
 
+@pytest.mark.parametrize("rows", [2, 5], ids=["about a metre on", "half a second late at 5 m/s"])
+def test_a_map_that_is_moved_along(rows: int) -> None:
+    truth = map_truth()
+    found = map_measures([map_cells(as_prediction(np.roll(truth.masks, rows, axis=1)), truth, 0.5)])
+    assert found["IoU_drivable"].value == pytest.approx((40 - rows) / (40 + rows))
+    assert found["IoU_divider"].value == found["IoU_boundary"].value == 0.0  # lines of one cell no longer meet
+    assert found["IoU"].value == pytest.approx((40 - rows) / (40 + rows) / 3)
+
+
+def test_exchanged_map_classes() -> None:
+    truth = map_truth()
+    exchanged = truth.masks[[MapClass.BOUNDARY, MapClass.CROSSING, MapClass.DIVIDER, MapClass.DRIVABLE]]
+    assert list(range(4)) == [MapClass.DIVIDER, MapClass.CROSSING, MapClass.BOUNDARY, MapClass.DRIVABLE]
+    found = map_measures([map_cells(as_prediction(exchanged), truth, 0.5)])
+    assert found["IoU_divider"].value == found["IoU_boundary"].value == 0.0
+    assert found["IoU_lanes"].value == found["IoU_drivable"].value == 1.0  # the union is the same
+
+
 def test_a_class_that_the_map_does_not_know_is_not_measured() -> None:
     truth = map_truth()
     unknown = MapTargets(truth.masks, np.array([True, False, True, True]), MAP_GRID)

@@ -14,7 +14,8 @@ from nuscenes.eval.detection.data_classes import DetectionBox
 from tinybev_training.data.dataset import open_dataset
 from tinybev_training.data.tables import open_tables
 from tinybev_training.eval.ground_truth import annotated, ground_truth
-from tinybev_training.eval.motion import MotionSample, motion_measures, motion_sample
+from tinybev_training.eval.measure import Measures
+from tinybev_training.eval.motion import MotionSample, motion_errors, motion_measures, motion_sample
 
 SPEED_MPS = 5.0
 STEPS = 12
@@ -29,12 +30,16 @@ def agents(count: int = 20, distance_m: float = 10.0) -> MotionSample:
     return MotionSample(centers, np.linspace(0.9, 0.5, count), futures[:, None], centers, futures, valid)
 
 
+def measured(samples: list[MotionSample]) -> Measures:
+    return motion_measures([motion_errors(sample) for sample in samples])
+
+
 def values(sample: MotionSample) -> dict[str, float]:
-    return {name: measure.value for name, measure in motion_measures([sample]).items()}
+    return {name: measure.value for name, measure in measured([sample]).items()}
 
 
 def test_the_truth_has_no_error() -> None:
-    found = motion_measures([agents(), agents()])
+    found = measured([agents(), agents()])
     assert {name: found[name].value for name in ("minADE", "minFDE", "MR", "EPA")} == {
         "minADE": 0.0,
         "minFDE": 0.0,
@@ -63,7 +68,7 @@ def test_the_futures_of_two_agents_exchanged() -> None:
     sample = agents()
     swapped = sample.futures.copy()
     swapped[[0, 1]] = swapped[[1, 0]]
-    found = motion_measures([dataclasses.replace(sample, futures=swapped)])
+    found = measured([dataclasses.replace(sample, futures=swapped)])
     assert found["EPA"].value == pytest.approx(18 / 20)
     # The two most confident matches are wrong by 10 m: the mean over n matches is 20 / n, averaged over recall.
     recalls = np.linspace(0, 1, 101)[11:]
@@ -94,15 +99,14 @@ def test_agents_without_a_future() -> None:
     sample = agents()
     valid = sample.true_valid.copy()
     valid[10:] = False
-    found = motion_measures(
-        [dataclasses.replace(sample, futures=sample.futures + np.array([1.0, 0.0]), true_valid=valid)]
-    )
+    found = measured([dataclasses.replace(sample, futures=sample.futures + np.array([1.0, 0.0]), true_valid=valid)])
     assert found["minADE"].count == 20
     assert found["minADE"].value < 0.9  # UniAD's: those without one count as 0
     assert (found["with_future.minADE"].value, found["with_future.minADE"].count) == (pytest.approx(1.0), 10)
     assert found["EPA"].value == pytest.approx(10 / 20)
-    none = motion_measures([dataclasses.replace(sample, true_valid=np.zeros_like(valid))])
-    assert not none["with_future.minADE"].valid
+    none = measured([dataclasses.replace(sample, true_valid=np.zeros_like(valid))])
+    for name in ("minADE", "minFDE", "MR", "EPA", "with_future.minADE"):
+        assert not none[name].valid  # not 0, though UniAD's errors of every match are
     assert none["with_future.minADE"].count == 0
 
 
@@ -120,16 +124,16 @@ def test_false_positives_cost_half() -> None:
 def test_boxes_two_metres_off_are_no_match() -> None:
     sample = agents()
     for offset, matched in ((1.99, True), (2.01, False)):
-        found = motion_measures([dataclasses.replace(sample, centers=sample.centers + np.array([offset, 0.0]))])
+        found = measured([dataclasses.replace(sample, centers=sample.centers + np.array([offset, 0.0]))])
         assert found["minADE"].valid == matched
         assert found["EPA"].value == pytest.approx(1.0 if matched else -0.5)
 
 
 def test_nothing_to_measure() -> None:
-    assert all(not measure.valid and measure.count == 0 for measure in motion_measures([]).values())
+    assert all(not measure.valid and measure.count == 0 for measure in measured([]).values())
     few = agents()
     one = dataclasses.replace(few, centers=few.centers[:1], scores=few.scores[:1], futures=few.futures[:1])
-    found = motion_measures([one])  # 5 % recall: nothing to average
+    found = measured([one])  # 5 % recall: nothing to average
     assert not found["minADE"].valid
     assert found["minADE"].count == 1
 
@@ -157,7 +161,7 @@ def test_the_average_over_recall_is_the_devkits() -> None:
         ours.add_boxes(token, [_box(token, *row, float(score)) for row, score in zip(centers, scores, strict=True)])
         theirs.add_boxes(token, [_box(token, *row, -1.0) for row in true_centers])
     data = accumulate(theirs, ours, "car", center_distance, 2.0)
-    assert motion_measures(samples)["minADE"].value == pytest.approx(calc_tp(data, 0.1, "trans_err"))
+    assert measured(samples)["minADE"].value == pytest.approx(calc_tp(data, 0.1, "trans_err"))
 
 
 def _box(token: str, x: float, y: float, score: float) -> DetectionBox:
@@ -179,7 +183,7 @@ def test_the_truth_of_mini_val(nuscenes_dataroot: Path) -> None:
             samples.append(
                 motion_sample(name, truth.detections, truth.trajectories, sample.agents, known.observed, 0.3)
             )
-        found = motion_measures(samples)
+        found = measured(samples)
         assert [found[key].value for key in ("minADE", "minFDE", "MR")] == pytest.approx([0, 0, 0], abs=1e-5)
         assert 0.5 < found["EPA"].value < 1.0  # an agent whose annotation ends is never a hit
         assert found["with_future.minADE"].count < found["minADE"].count

@@ -64,6 +64,14 @@ def test_a_plan_one_metre_beside_has_an_error_of_one_metre() -> None:
         assert found[name].value == pytest.approx(1.0, abs=1e-6)
 
 
+def test_a_plan_that_is_a_step_late_is_a_step_behind() -> None:
+    truth = truth_of(straight(5.0))
+    late = np.concatenate([[[0.0, 0.0]], truth.human.positions[:-1]])
+    found = planning_measures([score(truth, late)])
+    for name in ("uniad.L2_1s", "uniad.L2_3s", "stp3.L2_1s", "stp3.L2_avg"):
+        assert found[name].value == pytest.approx(2.5, abs=1e-6)
+
+
 def test_uniad_takes_the_value_at_t_and_stp3_the_mean_up_to_t() -> None:
     truth = truth_of(straight(5.0))
     growing = truth.human.positions + np.outer(np.arange(1, 7), [0.0, 1.0])
@@ -136,10 +144,24 @@ def test_the_end_of_a_recording() -> None:
     far = truth.human.positions + np.array([0.0, 3.0])
     found = planning_measures([score(truth, far)])
     assert (found["uniad.L2_1s"].value, found["uniad.L2_1s"].count) == (pytest.approx(3.0), 1)
-    assert (found["uniad.L2_3s"].value, found["uniad.L2_3s"].count) == (0.0, 1)  # UniAD's way
-    for name in ("stp3.L2_1s", "stp3.collision_3s", "oriented.collision_3s"):
+    assert (found["uniad.with_future_1s"].value, found["uniad.with_future_3s"].value) == (1.0, 0.0)
+    for name in (
+        "uniad.L2_3s",
+        "uniad.collision_3s",
+        "uniad.L2_avg",
+        "stp3.L2_1s",
+        "stp3.collision_3s",
+        "oriented.collision_3s",
+    ):
         assert not found[name].valid
         assert found[name].count == 0
+
+
+def test_a_step_past_the_end_counts_as_no_error_beside_others_as_in_uniad() -> None:
+    ends, goes_on = (truth_of(straight(5.0), index=index) for index in (13, 0))
+    found = planning_measures([score(each, each.human.positions + np.array([0.0, 3.0])) for each in (ends, goes_on)])
+    assert (found["uniad.L2_3s"].value, found["uniad.L2_3s"].count) == (pytest.approx(1.5), 2)
+    assert (found["uniad.with_future_3s"].value, found["stp3.L2_3s"].count) == (0.5, 1)
 
 
 def test_nothing_to_measure() -> None:

@@ -16,11 +16,17 @@ from tinybev_training.eval.prediction_files import (
     DETECTIONS_FILE,
     SAMPLES_FOLDER,
     TRACKS_FILE,
-    load_predictions,
+    SavedPredictions,
     save_predictions,
 )
 from tinybev_training.eval.predictions import MapMasks, Prediction, without_output
-from tinybev_training.eval.submission import detection_boxes, detections_from_boxes, read_submission, tracking_boxes
+from tinybev_training.eval.submission import (
+    detection_boxes,
+    detections_from_boxes,
+    open_submission,
+    read_submission,
+    tracking_boxes,
+)
 
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid, quaternion_from_yaw, transform_from, wrap_angle
@@ -134,9 +140,9 @@ def test_the_devkit_reads_the_boxes() -> None:
 def test_a_folder_of_predictions_reads_back(tmp_path: Path) -> None:
     full, empty = full_prediction("b" * 32), without_output("c" * 32, POSE)
     save_predictions(tmp_path, [full, empty])
-    loaded = load_predictions(tmp_path)
-    assert list(loaded) == [full.token, empty.token]
-    found = loaded[full.token]
+    loaded = SavedPredictions(tmp_path)
+    assert loaded.tokens == (full.token, empty.token)
+    found = loaded.load(full.token)
     assert_same_boxes(found.detections, full.detections)
     np.testing.assert_array_equal(found.detections.track_ids, full.detections.track_ids)
     assert found.trajectories is not None
@@ -154,9 +160,9 @@ def test_a_folder_of_predictions_reads_back(tmp_path: Path) -> None:
     assert full.plan is not None
     assert found.plan.goal == full.plan.goal
     np.testing.assert_array_equal(found.plan.raw_positions, full.plan.raw_positions)
-    assert len(loaded[empty.token].detections) == 0
-    assert loaded[empty.token].plan is None
-    assert set(read_submission(tmp_path / TRACKS_FILE)) == set(loaded)
+    assert len(loaded.load(empty.token).detections) == 0
+    assert loaded.load(empty.token).plan is None
+    assert set(read_submission(tmp_path / TRACKS_FILE)) == set(loaded.tokens)
     assert not list(tmp_path.rglob("*.partial"))
 
 
@@ -166,10 +172,10 @@ def test_damaged_files_are_refused_with_a_sentence(tmp_path: Path) -> None:
     companion = tmp_path / SAMPLES_FOLDER / f"{full.token}.npz"
     companion.write_bytes(companion.read_bytes()[:100])
     with pytest.raises(UserError, match=r"npz cannot be read .*predict again"):
-        load_predictions(tmp_path)
+        SavedPredictions(tmp_path).load(full.token)
     (tmp_path / DETECTIONS_FILE).write_text("[]")
     with pytest.raises(UserError, match="expected a nuScenes result file"):
-        load_predictions(tmp_path)
+        SavedPredictions(tmp_path)
 
 
 def test_a_box_without_its_fields_is_refused() -> None:
@@ -188,3 +194,26 @@ def test_predictions_that_cannot_be_written_leave_nothing(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="cannot be written"):
         save_predictions(target, [full_prediction()])
     assert target.read_text() == "no folder"
+
+
+def test_a_submission_written_sample_by_sample_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "detections.json"
+    expected = {token: detection_boxes(Prediction(token, POSE, boxes(count))) for token, count in (("a", 3), ("b", 0))}
+    with open_submission(path) as add:
+        for token, found in expected.items():
+            add(token, found)
+        assert not path.exists()
+    assert read_submission(path) == expected
+
+    def interrupted() -> None:
+        with open_submission(path) as add:
+            add("c", [])
+            (tmp_path / "absent").read_bytes()
+
+    with pytest.raises(FileNotFoundError):  # not taken for an error of this file
+        interrupted()
+    assert read_submission(path) == expected
+    assert [each.name for each in path.parent.iterdir()] == ["detections.json"]
+    with open_submission(path):
+        pass
+    assert read_submission(path) == {}

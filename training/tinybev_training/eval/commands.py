@@ -4,40 +4,33 @@ from __future__ import annotations
 
 import argparse
 import re
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from nuscenes.nuscenes import NuScenes
-
 from tinybev.errors import UserError
-from tinybev.model.summary import summarize
-from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.options import PipelineOptions
-from tinybev_training.data.dataset import open_dataset
-from tinybev_training.data.tables import open_tables
-from tinybev_training.eval.compare import comparison
+from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
-from tinybev_training.eval.evaluate import GRIDS, Predict, Tasks, Thresholds, by_scene, dense_tasks, score_dataset
+from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
 from tinybev_training.eval.ground_truth import ground_truth
-from tinybev_training.eval.measure import Measure
-from tinybev_training.eval.predicting import PredictionRun, Speed, predict_split
-from tinybev_training.eval.prediction_files import (
-    DETECTIONS_FILE,
-    TRACKS_FILE,
-    load_predictions,
-    save_sample,
-)
-from tinybev_training.eval.predictions import Prediction
+from tinybev_training.eval.predicting import PredictionRun, predict_split
+from tinybev_training.eval.prediction_files import SavedPredictions, save_sample
 from tinybev_training.eval.report import write_report
-from tinybev_training.eval.results_file import Evaluation, read_evaluation, write_evaluation
-from tinybev_training.eval.submission import (
-    Box,
-    check_tokens,
-    detection_boxes,
-    read_submission,
-    tracking_boxes,
-    write_submission,
+from tinybev_training.eval.results_file import Evaluation, Run, write_evaluation
+from tinybev_training.eval.robustness import (
+    ROBUSTNESS,
+    Condition,
+    check_same_scenes,
+    conditions,
+    robustness_measures,
+    robustness_table,
 )
+from tinybev_training.eval.scene_statistics import SceneStatistics, statistics_file, write_statistics
+from tinybev_training.eval.speed import speed_measures
+from tinybev_training.eval.split_evaluation import SceneCollector, Split, evaluate_split, open_split
+from tinybev_training.eval.submission import check_tokens, read_submission
 from tinybev_training.eval.table import all_measures, published_table
 from tinybev_training.eval.tables_of_split import sample_tokens
 from tinybev_training.eval.tracking import tracking_measures
@@ -67,6 +60,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save", type=Path, metavar="DIR", help="where predictions go; default for a bundle: out/predictions/…"
     )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure a bundle again with 1 to 3 cameras missing, and in --conditions",
+    )
+    parser.add_argument(
+        "--conditions",
+        nargs="+",
+        default=[],
+        metavar="NAME=DATAROOT",
+        help="with --robustness: the same scenes in other weather, as `tinybev world --weather` writes them",
+    )
     parser.add_argument("--processes", type=int, default=1, help="that run the bundle, scene by scene")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the network")
     parser.add_argument("--ego-status", action="store_true", help="tell the planner how fast the ego moves")
@@ -78,106 +83,120 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluates or compares, prints the tables and writes the JSON file."""
     if args.compare:
-        print(comparison([path.stem for path in args.compare], [read_evaluation(path) for path in args.compare]))
+        print(comparison([read_run(path) for path in args.compare]))
         return 0
     if args.dataroot is None or args.split is None:
         raise UserError("expected --dataroot and --split: the samples to measure on; name both.")
     if args.processes < 1 or not 0 <= args.score_threshold < 1:
         raise UserError("expected --processes of at least 1 and a --score-threshold from 0 to below 1.")
-    nusc = open_tables(args.dataroot, args.version)
-    source = Path(args.predictions) if args.predictions else None
-    if source is not None and args.predictions != GROUND_TRUTH and source.is_file():
-        evaluation = Evaluation(_description(args), _measure_file(nusc, args.split, source), {})
+    if args.conditions and not args.robustness:
+        raise UserError("expected --robustness with --conditions; add it.")
+    if args.robustness and not args.bundle:
+        raise UserError("expected --bundle with --robustness: it runs the network again in every condition; name one.")
+    worse = conditions(args.conditions) if args.robustness else ()
+    split = open_split(args.dataroot, args.version, args.split)
+    if args.bundle:
+        measured = _measure_bundle(split, args, worse)
+    elif args.predictions != GROUND_TRUTH and Path(args.predictions).is_file():
+        measured = _measure_file(split, args)
     else:
-        evaluation = _measure_all(nusc, args)
-    print(all_measures(evaluation.tasks), published_table(evaluation.tasks), sep="\n\n")
+        measured = _measure_predictions(split, args)
+    evaluation = measured.evaluation
+    listed = {task: measures for task, measures in evaluation.tasks.items() if task != ROBUSTNESS}
+    print(all_measures(listed), published_table(evaluation), sep="\n\n")
+    if worse:
+        print("", robustness_table(evaluation.tasks, evaluation.tasks[ROBUSTNESS]), sep="\n")
     if args.json is not None:
+        write_statistics(statistics_file(args.json), measured.statistics)
         write_evaluation(args.json, evaluation)
+    if args.report is not None:
+        write_report(args.report, evaluation, measured.samples, split.nusc, split.dataset, measured.predict)
     return 0
 
 
-def _description(args: argparse.Namespace) -> dict[str, str | int | float]:
+@dataclass(frozen=True)
+class _Measured:
+    """The figures, what each scene and each sample adds to them, and the predictions; of a result file no samples."""
+
+    evaluation: Evaluation
+    statistics: SceneStatistics
+    samples: tuple[SampleScores, ...] = ()
+    predict: Predict = ground_truth
+
+
+def _description(args: argparse.Namespace) -> Run:
     return {
         "source": args.bundle or args.predictions,
         "dataset": args.version,
         "split": args.split,
         "ego_status": int(args.ego_status),
         "score_threshold": args.score_threshold,
+        **({"conditions": " ".join(args.conditions)} if args.conditions else {}),
     }
 
 
-def _measure_file(nusc: NuScenes, split: str, path: Path) -> Tasks:
+def _measure_file(split: Split, args: argparse.Namespace) -> _Measured:
     """Of an official result file: detection or tracking, whichever its boxes are of."""
+    path, scenes = Path(args.predictions), SceneCollector(split)
     submission = read_submission(path)
-    tracks = any("tracking_id" in box for boxes in submission.values() for box in boxes)
-    if tracks:
-        return {"tracking": tracking_measures(nusc, split, submission, path)}
-    return {"detection": detection_measures(nusc, split, submission, path)}
-
-
-def _measure_all(nusc: NuScenes, args: argparse.Namespace) -> Evaluation:
-    """Of predictions of every task."""
-    dataset = open_dataset(
-        args.dataroot,
-        args.version,
-        args.split,
-        grids=GRIDS,
-        keep_imageless=True,
-        with_lidar=False,
-        progress=True,
-    )
-    predict, extra = _predictor(nusc, args)
-    defaults = PipelineOptions()
-    thresholds = Thresholds(defaults.score_threshold, defaults.map_threshold, defaults.occupancy_threshold)
-    detections: dict[str, list[Box]] = {}
-    tracks: dict[str, list[Box]] = {}
-
-    def collect(prediction: Prediction) -> None:
-        detections[prediction.token] = detection_boxes(prediction)
-        tracks[prediction.token] = tracking_boxes(prediction)
-        if args.save is not None and not args.bundle:
-            save_sample(args.save, prediction)
-
-    scores = score_dataset(nusc, dataset, predict, thresholds, collect)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = args.save or Path(temporary)
-        write_submission(folder / TRACKS_FILE, tracks)
-        write_submission(folder / DETECTIONS_FILE, detections)
-        boxes = {
-            "detection": detection_measures(nusc, args.split, detections, folder / DETECTIONS_FILE),
-            "tracking": tracking_measures(nusc, args.split, tracks, folder / TRACKS_FILE),
-        }
-    evaluation = Evaluation(_description(args), {**boxes, **dense_tasks(scores), **extra}, by_scene(scores))
-    if args.report is not None:
-        write_report(args.report, evaluation, scores, nusc, dataset, predict)
-    return evaluation
-
-
-def _predictor(nusc: NuScenes, args: argparse.Namespace) -> tuple[Predict, Tasks]:
-    """What gives the prediction of a sample, and the figures that come of predicting."""
-    if args.predictions == GROUND_TRUTH:
-        return ground_truth, {}
-    extra: Tasks = {}
-    if args.predictions:
-        predictions = load_predictions(Path(args.predictions), progress=True)
+    if any("tracking_id" in box for boxes in submission.values() for box in boxes):
+        tasks = {"tracking": tracking_measures(split.nusc, split.name, submission, path, scenes.keep_states)}
     else:
-        args.save = args.save or Path("out/predictions") / re.sub(r"\W+", "-", f"{args.bundle} {args.split}").strip("-")
-        options = PipelineOptions(
-            device=args.device, score_threshold=args.score_threshold, use_ego_status=args.ego_status
-        )
-        prediction_run = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, args.save)
-        predictions, speed = predict_split(prediction_run, args.processes)
-        extra = {"speed": _speed_measures(args.bundle, speed)}
-    check_tokens(predictions, sample_tokens(nusc, args.split), "a prediction")
-    return lambda sample, known: predictions[sample.token], extra
+        tasks = {"detection": detection_measures(split.nusc, split.name, submission, path, scenes.keep_matches)}
+    return _Measured(Evaluation(_description(args), tasks, {}), scenes.statistics([]))
 
 
-def _speed_measures(bundle: str, speed: Speed | None) -> dict[str, Measure]:
-    """Size and time of the network; the times' count is that of the frames."""
-    summary = summarize(load_bundle(bundle).config)
-    measures = {"parameters": Measure(summary.parameters, 1), "MACs": Measure(summary.macs, 1)}
-    if speed is not None:
-        print(f"{speed.frames} frames on {speed.device}, float32")
-        measures["ms_per_frame"] = Measure(speed.total_ms, speed.frames)
-        measures["network_ms"] = Measure(speed.network_ms, speed.frames)
-    return measures
+def _measure_predictions(split: Split, args: argparse.Namespace) -> _Measured:
+    """Of the truth or of a folder of predictions."""
+    predict: Predict = ground_truth
+    if args.predictions != GROUND_TRUTH:
+        saved = SavedPredictions(Path(args.predictions))
+        check_tokens(saved.tokens, sample_tokens(split.nusc, split.name), "a prediction")
+        predict = lambda sample, known: saved.load(sample.token)  # noqa: E731
+    keep = partial(save_sample, args.save) if args.save is not None else lambda prediction: None
+    scores = evaluate_split(split, predict, args.save, keep)
+    evaluation = Evaluation(_description(args), scores.tasks, by_scene(scores.samples))
+    return _Measured(evaluation, scores.statistics, scores.samples, predict)
+
+
+def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Condition]) -> _Measured:
+    """Of a bundle, in good order and in every condition."""
+    name = re.sub(r"\W+", "-", f"{args.bundle} {args.split}").strip("-")
+    folder = args.save or Path("out/predictions") / name
+    options = PipelineOptions(device=args.device, score_threshold=args.score_threshold, use_ego_status=args.ego_status)
+    clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
+    splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}
+    predictions, speed = predict_split(clean, args.processes)
+    predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731
+    scores = evaluate_split(split, predict, folder)
+    tasks = {**scores.tasks, "speed": speed_measures(args.bundle, speed)}
+    found = {
+        condition.name: _measure_condition(splits[condition.name], condition, clean, args.processes)
+        for condition in worse
+    }
+    if found:
+        tasks[ROBUSTNESS] = robustness_measures(scores.tasks, found)
+    where = {} if speed is None else {name: getattr(speed, name) for name in ("device", "precision", "processes")}
+    evaluation = Evaluation({**_description(args), **where}, tasks, by_scene(scores.samples))
+    return _Measured(evaluation, scores.statistics, scores.samples, predict)
+
+
+def _condition_split(clean: Split, condition: Condition, version: str) -> Split:
+    """The split in that condition; a missing camera changes nothing about the samples."""
+    if condition.dataroot is None:
+        return clean
+    split = open_split(condition.dataroot, version, clean.name)
+    check_same_scenes(clean.dataset, split.dataset, condition)
+    return split
+
+
+def _measure_condition(split: Split, condition: Condition, clean: PredictionRun, processes: int) -> Tasks:
+    """Runs and measures in that condition; its predictions are kept beside the clean ones."""
+    run = replace(
+        clean,
+        dataroot=condition.dataroot or clean.dataroot,
+        folder=clean.folder / ROBUSTNESS / condition.name,
+        missing=condition.missing,
+    )
+    predictions, _ = predict_split(run, processes)
+    return evaluate_split(split, lambda sample, known: predictions.load(sample.token), run.folder).tasks

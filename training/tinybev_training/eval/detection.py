@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nuscenes.eval.common.config import config_factory
@@ -14,7 +15,7 @@ from nuscenes.nuscenes import NuScenes
 from tinybev.errors import UserError
 from tinybev.types import DETECTION_CLASSES
 from tinybev_training.eval.measure import NOTHING, Measure, Measures, mean, ratio
-from tinybev_training.eval.submission import Submission, check_tokens
+from tinybev_training.eval.submission import check_tokens
 from tinybev_training.eval.tables_of_split import annotated_boxes, sample_tokens
 
 CONFIG = "detection_cvpr_2019"
@@ -27,7 +28,13 @@ TP_ERRORS = {
 }
 
 
-def detection_measures(nusc: NuScenes, split: str, submission: Submission, path: Path) -> Measures:
+def detection_measures(
+    nusc: NuScenes,
+    split: str,
+    boxes_of: Mapping[str, object],
+    path: Path,
+    also: Callable[[DetectionEval], object] = lambda evaluation: None,
+) -> Measures:
     """mAP, NDS, the five errors of true positives, and the AP of each class.
 
     The official mean counts a class that the split does not have as AP 0 and its errors as 1, so a small split's best
@@ -37,15 +44,16 @@ def detection_measures(nusc: NuScenes, split: str, submission: Submission, path:
     Args:
         nusc: the dataset's tables.
         split: the devkit's, or one of ``splits.json``.
-        submission: the boxes, as read from ``path``.
+        boxes_of: by sample token something that is true where ``path`` has boxes of the sample.
         path: the result file itself.
+        also: is handed the devkit's evaluation with its filtered boxes, where there are any.
 
     Raises:
         UserError: the predictions are not those of the split, or the devkit refuses them.
     """
-    check_tokens(submission, sample_tokens(nusc, split), "a list of boxes")
+    check_tokens(boxes_of, sample_tokens(nusc, split), "a list of boxes")
     annotated = annotated_boxes(nusc, split)
-    if not annotated or not any(submission.values()):  # the devkit cannot read either
+    if not annotated or not any(boxes_of.values()):  # the devkit cannot read either
         return _all_missed(annotated)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -53,6 +61,7 @@ def detection_measures(nusc: NuScenes, split: str, submission: Submission, path:
         except (AssertionError, KeyError, TypeError) as error:
             raise UserError(f"nuScenes' detection evaluation refuses {path}: {error!r}; correct the file.") from error
         metrics, _ = evaluation.evaluate()
+        also(evaluation)
     counts = Counter(box.detection_name for box in evaluation.gt_boxes.all)
     present = len(counts)
     aps = {

@@ -15,10 +15,11 @@ from tinybev_training.data.sample import Sample
 from tinybev_training.eval.ground_truth import Annotated, annotated
 from tinybev_training.eval.map_iou import MapCells, map_cells, map_measures
 from tinybev_training.eval.measure import Measure, Measures, ratio
-from tinybev_training.eval.motion import MOTION_CLASSES, MotionSample, motion_measures, motion_sample
+from tinybev_training.eval.motion import MOTION_CLASSES, MotionErrors, motion_errors, motion_measures, motion_sample
 from tinybev_training.eval.occupancy import SampleOccupancy, occupancy_measures, occupancy_score
 from tinybev_training.eval.planning import PlanErrors, PlanTruth, plan_errors, plan_truth, planning_measures
 from tinybev_training.eval.predictions import Prediction
+from tinybev_training.eval.sample_boxes import SampleBoxes, sample_boxes
 
 GRIDS = TargetGrids(rule=CellRule.UNIAD)
 """Map and occupancy are measured on UniAD's grids, occupancy drawn by its rule."""
@@ -37,12 +38,12 @@ class Thresholds:
     """What decides between yes and no.
 
     Attributes:
-        motion_score: boxes below are not evaluated as moving agents.
+        score: boxes below are not evaluated as moving agents, nor in the report.
         map: from this probability on a cell belongs to a map class.
         occupancy: from this probability on a cell is occupied.
     """
 
-    motion_score: float
+    score: float
     map: float
     occupancy: float
 
@@ -57,14 +58,16 @@ class SampleScores:
         map: cells of each map class.
         occupancy: None as well where the sample's future is not annotated.
         plan, raw_plan: with and without refinement.
+        boxes: found and kept apart, for the report.
     """
 
     scene: str
-    motion: dict[str, MotionSample] | None
+    motion: dict[str, MotionErrors] | None
     map: MapCells | None
     occupancy: SampleOccupancy | None
     plan: PlanErrors | None
     raw_plan: PlanErrors | None
+    boxes: SampleBoxes
 
 
 def score_dataset(
@@ -101,13 +104,15 @@ def score_sample(
     motion = cells = occupancy = plan = raw_plan = None
     if prediction.trajectories is not None:
         motion = {
-            name: motion_sample(
-                name,
-                prediction.detections,
-                prediction.trajectories,
-                sample.agents,
-                known.observed,
-                thresholds.motion_score,
+            name: motion_errors(
+                motion_sample(
+                    name,
+                    prediction.detections,
+                    prediction.trajectories,
+                    sample.agents,
+                    known.observed,
+                    thresholds.score,
+                )
             )
             for name in MOTION_CLASSES
         }
@@ -119,7 +124,8 @@ def score_sample(
         plan = plan_errors(prediction.plan.positions, prediction.plan.yaws, truth)
         # Refinement moves positions and leaves the headings as the network gave them.
         raw_plan = plan_errors(prediction.plan.raw_positions, prediction.plan.yaws, truth)
-    return SampleScores(sample.scene, motion, cells, occupancy, plan, raw_plan)
+    boxes = sample_boxes(prediction.detections, sample.agents.boxes, known.observed, thresholds.score)
+    return SampleScores(sample.scene, motion, cells, occupancy, plan, raw_plan, boxes)
 
 
 def dense_tasks(scores: Sequence[SampleScores]) -> Tasks:
@@ -154,10 +160,15 @@ def dense_tasks(scores: Sequence[SampleScores]) -> Tasks:
         },
         "planning": {
             **refined,
-            **{f"raw.{key}": measure for key, measure in raw.items() if "human" not in key},
+            **{f"raw.{key}": measure for key, measure in raw.items() if not _same_when_raw(key)},
             "outputs": _share([score.plan is not None for score in scores]),
         },
     }
+
+
+def _same_when_raw(key: str) -> bool:
+    """Whether a planning figure does not depend on the plan."""
+    return "human" in key or "with_future" in key
 
 
 def by_scene(scores: Sequence[SampleScores]) -> dict[str, Tasks]:

@@ -35,6 +35,7 @@ RANGE_M = {"car": 50.0, "pedestrian": 40.0}
 MATCH_M = 2.0
 HIT_M = 2.0
 MISS_M = 2.0
+ERRORS = ("minADE", "minFDE", "MR")
 FALSE_POSITIVE_WEIGHT = 0.5
 RECALL_POINTS = 101
 FIRST_RECALL_POINT = 11
@@ -63,6 +64,28 @@ class MotionSample:
 
 
 @dataclass(frozen=True)
+class MotionErrors:
+    """What one sample adds to the figures: its P predicted boxes, the most confident one first.
+
+    Attributes:
+        scores: (P,).
+        matched: (P,) whether the box has a match.
+        has_future: (P,) whether its match is annotated at a later step.
+        errors: (P, 3) ADE, FDE and miss of the match; 0 where its object is not annotated any more, NaN without one.
+        hits: matches with an FDE below ``HIT_M``.
+        annotated, continued: annotated boxes, and those that are annotated at a later step.
+    """
+
+    scores: Array
+    matched: NDArray[np.bool_]
+    has_future: NDArray[np.bool_]
+    errors: Array
+    hits: int
+    annotated: int
+    continued: int
+
+
+@dataclass(frozen=True)
 class _Match:
     """The errors of a matched box; 0 where its object is not annotated any more."""
 
@@ -70,14 +93,6 @@ class _Match:
     ade: float
     fde: float
     miss: float
-
-
-@dataclass(frozen=True)
-class _Box:
-    """A predicted box: its score, and its match where it has one."""
-
-    score: float
-    match: _Match | None
 
 
 def motion_sample(
@@ -106,20 +121,57 @@ def motion_sample(
     )
 
 
-def motion_measures(samples: Sequence[MotionSample]) -> Measures:
+def motion_errors(sample: MotionSample) -> MotionErrors:
+    """Matches one sample's boxes; no sample has a say in another's matches."""
+    order = np.argsort(-sample.scores, kind="stable")
+    matches = _match(sample, order, lambda match: True)
+    hits = _match(sample, order, lambda match: match.has_future and match.fde < HIT_M)
+    return MotionErrors(
+        scores=sample.scores[order],
+        matched=np.array([match is not None for match in matches], dtype=np.bool_),
+        has_future=np.array([match is not None and match.has_future for match in matches], dtype=np.bool_),
+        errors=np.array(
+            [(np.nan,) * 3 if match is None else (match.ade, match.fde, match.miss) for match in matches]
+        ).reshape(-1, 3),
+        hits=sum(match is not None for match in hits),
+        annotated=len(sample.true_centers),
+        continued=int(sample.true_valid.any(axis=1).sum()),
+    )
+
+
+def joined(samples: Sequence[MotionErrors]) -> MotionErrors:
+    """The samples as one."""
+    scores = np.concatenate([np.zeros(0), *(sample.scores for sample in samples)])
+    order = np.argsort(-scores, kind="stable")
+    none = np.zeros(0, dtype=np.bool_)
+    return MotionErrors(
+        scores[order],
+        np.concatenate([none, *(sample.matched for sample in samples)])[order],
+        np.concatenate([none, *(sample.has_future for sample in samples)])[order],
+        np.concatenate([np.zeros((0, 3)), *(sample.errors for sample in samples)])[order],
+        sum(sample.hits for sample in samples),
+        sum(sample.annotated for sample in samples),
+        sum(sample.continued for sample in samples),
+    )
+
+
+def motion_measures(samples: Sequence[MotionErrors]) -> Measures:
     """``minADE``, ``minFDE``, ``MR``, ``EPA`` and ``with_future.minADE`` … of one class.
 
     The count of an error is that of its matches, that of EPA that of the annotated boxes.
     """
-    annotated = sum(len(sample.true_centers) for sample in samples)
-    continued = sum(int(sample.true_valid.any(axis=1).sum()) for sample in samples)
-    boxes = _match(samples, lambda match: True)
-    false_positives = sum(box.match is None for box in boxes)
-    hits = sum(box.match is not None for box in _match(samples, lambda match: match.has_future and match.fde < HIT_M))
+    every = joined(samples)
+    false_positives = int((~every.matched).sum())
+    counted = ~every.matched | every.has_future
+    epa = ratio(every.hits - FALSE_POSITIVE_WEIGHT * false_positives, every.annotated if every.continued else 0)
+    # Errors that are all 0 because not one match has a future would be no figure.
+    annotated = every.annotated if every.has_future.any() else 0
     return {
-        **_errors("", boxes, annotated),
-        "EPA": ratio(hits - FALSE_POSITIVE_WEIGHT * false_positives, annotated),
-        **_errors("with_future.", [box for box in boxes if box.match is None or box.match.has_future], continued),
+        **_averages("", every.scores, every.matched, every.errors, annotated),
+        "EPA": epa,
+        **_averages(
+            "with_future.", every.scores[counted], every.matched[counted], every.errors[counted], every.continued
+        ),
     }
 
 
@@ -128,25 +180,21 @@ def _within(boxes: Detections, class_ids: Sequence[int], distance_m: float) -> N
     return np.asarray(near & np.isin(boxes.class_ids, class_ids))
 
 
-def _match(samples: Sequence[MotionSample], accept: Callable[[_Match], bool]) -> list[_Box]:
-    """The predicted boxes, the most confident one first, with the matches that are accepted."""
-    order = sorted(
-        ((float(score), number, row) for number, one in enumerate(samples) for row, score in enumerate(one.scores)),
-        reverse=True,
-    )
-    free = [np.ones(len(sample.true_centers), dtype=np.bool_) for sample in samples]
-    boxes = []
-    for score, number, row in order:
-        sample, match = samples[number], None
+def _match(sample: MotionSample, order: NDArray[np.intp], accept: Callable[[_Match], bool]) -> list[_Match | None]:
+    """The matches that are accepted, of the predicted boxes in the given order."""
+    free = np.ones(len(sample.true_centers), dtype=np.bool_)
+    matches: list[_Match | None] = []
+    for row in order:
+        match = None
         distances = np.linalg.norm(sample.true_centers - sample.centers[row], axis=1)
-        distances[~free[number]] = np.inf
+        distances[~free] = np.inf
         if len(distances) and distances.min() < MATCH_M:
             nearest = int(distances.argmin())
             match = _compare(sample.futures[row], sample.true_futures[nearest], sample.true_valid[nearest])
             match = match if accept(match) else None
-            free[number][nearest] = match is None
-        boxes.append(_Box(score, match))
-    return boxes
+            free[nearest] = match is None
+        matches.append(match)
+    return matches
 
 
 def _compare(futures: Array, true_future: Array, valid: NDArray[np.bool_]) -> _Match:
@@ -162,23 +210,18 @@ def _compare(futures: Array, true_future: Array, valid: NDArray[np.bool_]) -> _M
     )
 
 
-def _errors(prefix: str, boxes: Sequence[_Box], annotated: int) -> Measures:
+def _averages(prefix: str, scores: Array, matched: NDArray[np.bool_], errors: Array, annotated: int) -> Measures:
     """The three errors, averaged over recall, of boxes in order of confidence."""
-    matched = [(box.score, box.match) for box in boxes if box.match is not None]
-    if not matched or not annotated:
-        return {prefix + name: NOTHING for name in ("minADE", "minFDE", "MR")}
-    recall = np.cumsum([box.match is not None for box in boxes]) / annotated
-    score_at_recall = np.interp(np.linspace(0, 1, RECALL_POINTS), recall, [box.score for box in boxes], right=0)
+    if not matched.any() or not annotated:
+        return {prefix + name: NOTHING for name in ERRORS}
+    recall = np.cumsum(matched) / annotated
+    score_at_recall = np.interp(np.linspace(0, 1, RECALL_POINTS), recall, scores, right=0)
     reached = int(np.flatnonzero(score_at_recall).max(initial=0))
     points = score_at_recall[FIRST_RECALL_POINT : reached + 1]
-    scores = np.array([score for score, _ in matched])
+    count = int(matched.sum())
+    means = np.cumsum(errors[matched], axis=0) / np.arange(1, count + 1)[:, None]
     measures: Measures = {}
-    for name, errors in (
-        ("minADE", [match.ade for _, match in matched]),
-        ("minFDE", [match.fde for _, match in matched]),
-        ("MR", [match.miss for _, match in matched]),
-    ):
-        means = np.cumsum(errors) / np.arange(1, len(errors) + 1)
-        value = float(np.interp(points[::-1], scores[::-1], means[::-1]).mean()) if len(points) else math.nan
-        measures[prefix + name] = Measure(value, len(matched))
+    for column, name in enumerate(ERRORS):
+        along = np.interp(points[::-1], scores[matched][::-1], means[::-1, column])
+        measures[prefix + name] = Measure(float(along.mean()) if len(points) else math.nan, count)
     return measures

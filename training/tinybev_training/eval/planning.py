@@ -102,7 +102,8 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
     """The three protocols over samples.
 
     * ``uniad``: at t. Vehicles. Every sample counts; a step past the end of its recording counts as no error and no
-      collision, as in UniAD.
+      collision, as in UniAD. ``uniad.with_future_1s`` … tell the share of the samples that are not so; where there is
+      none there is nothing to measure.
     * ``stp3``: mean up to t. Vehicles and pedestrians. Only samples whose recording goes on for 3 s.
     * ``oriented``: share of the plans that have collided at t or before. Samples as in ``stp3``; no step is left out.
 
@@ -111,10 +112,12 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
     complete = [error for error in errors if error.valid.all()]
     uniad_hits = [error.vehicle_hit & ~error.human_vehicle_hit for error in errors]
     stp3_hits = [error.any_hit & ~error.human_any_hit for error in complete]
+    known = np.any([error.valid for error in errors], axis=0) if errors else np.zeros(PLAN_STEPS, dtype=np.bool_)
     return {
-        **_at_steps("uniad.L2", [error.l2 for error in errors]),
-        **_at_steps("uniad.collision", uniad_hits, 100),
-        **_at_steps("uniad.human_collision", [error.human_vehicle_hit for error in errors], 100),
+        **_at_steps("uniad.L2", [error.l2 for error in errors], known=known),
+        **_at_steps("uniad.collision", uniad_hits, 100, known),
+        **_at_steps("uniad.human_collision", [error.human_vehicle_hit for error in errors], 100, known),
+        **_at_steps("uniad.with_future", [error.valid for error in errors]),
         **_at_steps("stp3.L2", [_mean_up_to(error.l2) for error in complete]),
         **_at_steps("stp3.collision", [_mean_up_to(hits) for hits in stp3_hits], 100),
         **_at_steps("stp3.human_collision", [_mean_up_to(error.human_any_hit) for error in complete], 100),
@@ -125,14 +128,19 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
     }
 
 
-def _at_steps(name: str, values: Sequence[NDArray[np.generic]], scale: float = 1.0) -> Measures:
-    """``name_1s`` … ``name_3s`` and ``name_avg`` of per-step values (T,) of samples."""
+def _at_steps(
+    name: str, values: Sequence[NDArray[np.generic]], scale: float = 1.0, known: Flags | None = None
+) -> Measures:
+    """``name_1s`` … ``name_3s`` and ``name_avg`` of samples' values (T,) by step; nothing where not ``known`` (T,)."""
     count = len(values)
     sums = scale * np.sum(np.array(values, dtype=np.float64).reshape(count, PLAN_STEPS), axis=0)
-    seconds = range(1, PLAN_STEPS // STEPS_PER_SECOND + 1)
-    at = [float(sums[second * STEPS_PER_SECOND - 1]) for second in seconds]
-    named = {f"{name}_{second}s": ratio(total, count) for second, total in zip(seconds, at, strict=True)}
-    return {**named, f"{name}_avg": ratio(sum(at) / len(at), count)}
+    steps = [second * STEPS_PER_SECOND - 1 for second in range(1, PLAN_STEPS // STEPS_PER_SECOND + 1)]
+    counts = [count if known is None or known[step] else 0 for step in steps]
+    named = {
+        f"{name}_{second}s": ratio(float(sums[step]), number)
+        for second, (step, number) in enumerate(zip(steps, counts, strict=True), start=1)
+    }
+    return {**named, f"{name}_avg": ratio(float(sums[steps].mean()), min(counts))}
 
 
 def _mean_up_to(values: NDArray[np.generic]) -> Array:

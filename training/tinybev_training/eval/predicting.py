@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from tinybev.runtime.pipeline import Pipeline, PipelineOptions
 from tinybev.types import CAMERAS
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.eval.ground_truth import pose_of
+from tinybev_training.eval.missing_cameras import missing_cameras, without_cameras
 from tinybev_training.eval.prediction_files import load_sample, save_sample
 from tinybev_training.eval.predictions import Prediction, from_results, without_output
-from tinybev_training.eval.submission import detection_boxes, read_submission, write_submission
+from tinybev_training.eval.speed import PRECISION, SceneTimes, Speed, device_name, read_speed, write_times
+from tinybev_training.eval.submission import Submission, detection_boxes, read_submission, write_submission
 from tinybev_training.eval.write_file import write_text
 
 RUN_FILE, SCENES_FOLDER = "run.json", "scenes"
@@ -35,6 +37,7 @@ class PredictionRun:
         dataroot, version, split: the samples.
         options: of the pipeline.
         folder: where the predictions go.
+        missing: how many cameras every scene loses, see :func:`missing_cameras`.
     """
 
     bundle: str
@@ -43,20 +46,41 @@ class PredictionRun:
     split: str
     options: PipelineOptions
     folder: Path
+    missing: int = 0
 
 
-@dataclass(frozen=True)
-class Speed:
-    """How long frames took: of ``frames``, mean milliseconds of the whole pipeline and of the network, and where."""
+class ScenePredictions:
+    """The predictions of a run, read when they are asked for: only the boxes of one scene are kept.
 
-    frames: int
-    total_ms: float
-    network_ms: float
-    device: str
+    Args:
+        run: whose folder is complete.
+        scenes: the scene of each sample token.
+    """
+
+    def __init__(self, run: PredictionRun, scenes: Mapping[str, str]) -> None:
+        self._run, self._scenes = run, scenes
+        self._boxes: tuple[str, Submission] = ("", {})
+
+    def load(self, token: str) -> Prediction:
+        """The prediction of one sample.
+
+        Raises:
+            UserError: a file is absent or damaged.
+        """
+        scene = self._scenes[token]
+        if self._boxes[0] != scene:
+            self._boxes = (scene, read_submission(_scene_file(self._run, scene)))
+        boxes = self._boxes[1].get(token)
+        if boxes is None:
+            raise UserError(
+                f"expected boxes of sample {token} in {_scene_file(self._run, scene)}, got none; remove the folder "
+                "and predict again."
+            )
+        return load_sample(self._run.folder, token, boxes)
 
 
-def predict_split(run: PredictionRun, processes: int) -> tuple[dict[str, Prediction], Speed | None]:
-    """The predictions by sample token; scenes that ``run.folder`` has already are read, the others are run.
+def predict_split(run: PredictionRun, processes: int) -> tuple[ScenePredictions, Speed | None]:
+    """The predictions of a split; scenes that ``run.folder`` has already are not run again.
 
     The time of frames is None where none had an image.
 
@@ -65,17 +89,20 @@ def predict_split(run: PredictionRun, processes: int) -> tuple[dict[str, Predict
     """
     dataset = _open(run)
     _claim(run)
-    scenes = {where.scene.name: None for where in dataset.keyframes}
+    scenes = _scene_numbers(dataset)
     todo = [scene for scene in scenes if not _scene_file(run, scene).is_file()]
-    with tqdm(total=len(scenes), initial=len(scenes) - len(todo), desc="predicting", unit="scene") as bar:
+    what = f"predicting, {run.missing} cameras missing" if run.missing else "predicting"
+    with tqdm(total=len(scenes), initial=len(scenes) - len(todo), desc=what, unit="scene") as bar:
         for _ in _run_scenes(run, dataset, todo, processes):
             bar.update()
-    predictions = {
-        token: load_sample(run.folder, token, boxes)
-        for scene in scenes
-        for token, boxes in read_submission(_scene_file(run, scene)).items()
-    }
-    return predictions, _speed(run, list(scenes))
+    predictions = ScenePredictions(run, {where.keyframe.token: where.scene.name for where in dataset.keyframes})
+    return predictions, read_speed([_times_file(run, scene) for scene in scenes])
+
+
+def _scene_numbers(dataset: NuScenesDataset) -> dict[str, int]:
+    """The scenes in their order, numbered."""
+    names = dict.fromkeys(where.scene.name for where in dataset.keyframes)
+    return {name: number for number, name in enumerate(names)}
 
 
 def _open(run: PredictionRun) -> NuScenesDataset:
@@ -91,8 +118,10 @@ def _claim(run: PredictionRun) -> None:
     info = load_bundle(run.bundle).info
     ours = {
         "weights": info.sha256,
+        "dataroot": str(run.dataroot.resolve()),
         "version": run.version,
         "split": run.split,
+        "missing_cameras": run.missing,
         "options": {key: value for key, value in asdict(run.options).items() if key not in ("device", "threads")},
     }
     path = run.folder / RUN_FILE
@@ -112,15 +141,18 @@ def _claim(run: PredictionRun) -> None:
 
 def _run_scenes(run: PredictionRun, dataset: NuScenesDataset, todo: list[str], processes: int) -> Iterator[None]:
     """Runs the scenes, and yields after each."""
+    if not todo:
+        return
     if processes == 1 or len(todo) < 2:
         pipeline = Pipeline(load_bundle(run.bundle), run.options)
         for scene in todo:
-            _predict_scene(run, dataset, pipeline, scene)
+            _predict_scene(run, dataset, pipeline, scene, processes=1)
             yield
         return
     # A fresh interpreter each: torch's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(todo)), context, _start_worker, (run,)) as pool:
+    workers = min(processes, len(todo))
+    with ProcessPoolExecutor(workers, context, _start_worker, (run, workers)) as pool:
         jobs = [pool.submit(_work, scene) for scene in todo]
         try:
             for job in as_completed(jobs):
@@ -131,48 +163,44 @@ def _run_scenes(run: PredictionRun, dataset: NuScenesDataset, todo: list[str], p
                 job.cancel()
 
 
-_WORKER: list[tuple[PredictionRun, NuScenesDataset, Pipeline]] = []
+_WORKER: list[tuple[PredictionRun, NuScenesDataset, Pipeline, int]] = []
 
 
-def _start_worker(run: PredictionRun) -> None:
-    _WORKER[:] = [(run, _open(run), Pipeline(load_bundle(run.bundle), run.options))]
+def _start_worker(run: PredictionRun, processes: int) -> None:
+    _WORKER[:] = [(run, _open(run), Pipeline(load_bundle(run.bundle), run.options), processes)]
 
 
 def _work(scene: str) -> None:
-    run, dataset, pipeline = _WORKER[0]
-    _predict_scene(run, dataset, pipeline, scene)
+    run, dataset, pipeline, processes = _WORKER[0]
+    _predict_scene(run, dataset, pipeline, scene, processes)
 
 
-def _predict_scene(run: PredictionRun, dataset: NuScenesDataset, pipeline: Pipeline, scene: str) -> None:
+def _predict_scene(
+    run: PredictionRun, dataset: NuScenesDataset, pipeline: Pipeline, scene: str, processes: int
+) -> None:
     """Runs one scene from its start; its file is written last, so a scene that has one is complete."""
     pipeline.reset()
-    boxes, times = {}, []
+    boxes, total_ms, network_ms = {}, [], []
+    lost = missing_cameras(_scene_numbers(dataset)[scene], run.missing)
     for index, where in enumerate(dataset.keyframes):
         if where.scene.name != scene:
             continue
         surroundings = dataset.surroundings(index)
         token, pose = surroundings.token, pose_of(surroundings)
-        if len(surroundings.frame.missing) == len(CAMERAS):
+        frame = without_cameras(surroundings.frame, lost)
+        if len(frame.missing) == len(CAMERAS):
             prediction = without_output(token, pose)
         else:
-            results = pipeline.run(surroundings.frame)
+            results = pipeline.run(frame)
             prediction = from_results(token, pose, results)
-            times.append([results.times.total, results.times.network])
+            total_ms.append(results.times.total)
+            network_ms.append(results.times.network)
         save_sample(run.folder, prediction)
         boxes[token] = detection_boxes(prediction)
-    write_text(_times_file(run, scene), json.dumps({"device": pipeline.device, "ms": times}))
+    times = SceneTimes(device_name(pipeline.device), PRECISION, processes, total_ms, network_ms)
+    write_times(_times_file(run, scene), times)
     write_submission(_scene_file(run, scene), boxes)
 
 
 def _times_file(run: PredictionRun, scene: str) -> Path:
     return run.folder / TIMES_FOLDER / f"{scene}.json"
-
-
-def _speed(run: PredictionRun, scenes: list[str]) -> Speed | None:
-    records = [json.loads(_times_file(run, scene).read_text()) for scene in scenes]
-    times = [pair for record in records for pair in record["ms"]]
-    if not times:
-        return None
-    devices = sorted({record["device"] for record in records})
-    total, network = (sum(column) / len(times) for column in zip(*times, strict=True))
-    return Speed(len(times), total, network, ", ".join(devices))

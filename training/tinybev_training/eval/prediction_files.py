@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
@@ -22,9 +21,9 @@ from tinybev_training.eval.submission import (
     Box,
     detection_boxes,
     detections_from_boxes,
+    open_submission,
     read_submission,
     tracking_boxes,
-    write_submission,
 )
 from tinybev_training.eval.write_file import write_binary
 
@@ -39,25 +38,35 @@ def save_predictions(folder: Path, predictions: Iterable[Prediction]) -> None:
     Raises:
         UserError: the folder cannot be written to.
     """
-    detections: dict[str, list[Box]] = {}
-    tracks: dict[str, list[Box]] = {}
-    for prediction in predictions:
-        save_sample(folder, prediction)
-        detections[prediction.token] = detection_boxes(prediction)
-        tracks[prediction.token] = tracking_boxes(prediction)
-    write_submission(folder / TRACKS_FILE, tracks)
-    write_submission(folder / DETECTIONS_FILE, detections)
+    with open_submission(folder / DETECTIONS_FILE) as detections, open_submission(folder / TRACKS_FILE) as tracks:
+        for prediction in predictions:
+            save_sample(folder, prediction)
+            detections(prediction.token, detection_boxes(prediction))
+            tracks(prediction.token, tracking_boxes(prediction))
 
 
-def load_predictions(folder: Path, progress: bool = False) -> dict[str, Prediction]:
-    """Reads what :func:`save_predictions` wrote, by sample token.
+class SavedPredictions:
+    """What :func:`save_predictions` wrote: the boxes are kept, all the rest is read when it is asked for.
 
     Raises:
-        UserError: a file is absent or damaged.
+        UserError: the file of the boxes is absent or damaged.
     """
-    submission = read_submission(folder / DETECTIONS_FILE)
-    tokens = tqdm(submission, "reading predictions", unit="sample", disable=not progress)
-    return {token: load_sample(folder, token, submission[token]) for token in tokens}
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._boxes = folder, read_submission(folder / DETECTIONS_FILE)
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Of the samples."""
+        return tuple(self._boxes)
+
+    def load(self, token: str) -> Prediction:
+        """The prediction of one sample.
+
+        Raises:
+            UserError: its file is absent or damaged.
+        """
+        return load_sample(self._folder, token, self._boxes[token])
 
 
 def save_sample(folder: Path, prediction: Prediction) -> None:

@@ -8,52 +8,43 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from nuscenes.nuscenes import NuScenes
 from tqdm import tqdm
 
 from tinybev.draw.bev_view import draw_bev
+from tinybev.draw.mosaic import draw_mosaic
 from tinybev.draw.overlay import Overlay
+from tinybev.draw.palette import TEXT
 from tinybev.draw.picture_files import write_png
 from tinybev.draw.shapes import Shapes
-from tinybev.draw.strokes import Image
+from tinybev.draw.strokes import Image, write
 from tinybev.errors import UserError
 from tinybev.runtime.options import PipelineOptions
+from tinybev.types import Trajectories
 from tinybev_training.data.dataset import NuScenesDataset
 from tinybev_training.data.panels import map_panel
 from tinybev_training.data.sample import MapTargets, Sample
-from tinybev_training.eval.evaluate import Predict, SampleScores, dense_tasks
+from tinybev_training.eval.evaluate import Predict, SampleScores
 from tinybev_training.eval.ground_truth import annotated, ground_truth
-from tinybev_training.eval.predictions import Prediction
+from tinybev_training.eval.predictions import Prediction, select
+from tinybev_training.eval.ranking import Case, Ranking, ranked_cases
 from tinybev_training.eval.results_file import Evaluation
-from tinybev_training.eval.table import all_measures, find, published_table
+from tinybev_training.eval.robustness import ROBUSTNESS, robustness_table
+from tinybev_training.eval.table import all_measures, published_table
 from tinybev_training.eval.write_file import write_text
 
-RANKED = {"motion.with_future.minADE": 1, "map.IoU": -1, "occupancy.IoU_far": -1, "planning.stp3.L2_3s": 1}
-"""What ranks a task's samples; 1 where a smaller figure is better, -1 where a larger one is.
-
-Detection and tracking have no official figure of a single sample."""
 SHOWN = 3
 """Pictures at either end."""
-SIDE = 500
-
-
-@dataclass(frozen=True)
-class Case:
-    """A sample to show: its place in the dataset and its figure."""
-
-    index: int
-    value: float
-
-
-def ranked_cases(scores: Sequence[SampleScores]) -> dict[str, tuple[Case, ...]]:
-    """By figure of ``RANKED`` the samples from best to worst, those with something to measure."""
-    tasks = [dense_tasks([score]) for score in scores]
-    ranked = {}
-    for metric, sign in RANKED.items():
-        measures = [find(each, metric) for each in tasks]
-        cases = [Case(index, measure.value) for index, measure in enumerate(measures) if measure.valid]
-        ranked[metric] = tuple(sorted(cases, key=lambda case: sign * case.value))
-    return ranked
+SIDE = 640
+TITLE_AT, TITLE_SIZE = (12.0, 24.0), 0.6
+STYLE = """
+body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; color: #222 }
+table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; border-bottom: 1px solid #ccc }
+td:not(:first-child), th:not(:first-child) { text-align: right }
+figure { display: inline-block; margin: 1em 1em 1em 0; vertical-align: top } img { width: 36em; max-width: 100% }
+figcaption { color: #555 }
+"""
 
 
 def write_report(
@@ -73,60 +64,117 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the folder {folder} cannot be made: {error.strerror}; name another with --report.") from error
-    ends = {metric: _ends(cases) for metric, cases in ranked_cases(scores).items()}
-    for index in tqdm(sorted({case.index for cases in ends.values() for case in cases}), "drawing", unit="sample"):
+    ends = {ranking: _ends(cases) for ranking, cases in ranked_cases(scores).items()}
+    shown = sorted({case.index for found in ends.values() for case in (*found.best, *found.worst)})
+    for index in tqdm(shown, "drawing", unit="sample"):
         sample = dataset[index]
         known = annotated(nusc, sample)
         write_png(folder / _picture(index), draw_case(sample, ground_truth(sample, known), predict(sample, known)))
-    write_text(folder / "index.html", _page(evaluation, ends))
+    places = [f"{where.scene.name}, keyframe {where.number}" for where in dataset.keyframes]
+    write_text(folder / "index.html", _page(evaluation, ends, places))
 
 
 def draw_case(sample: Sample, truth: Prediction, prediction: Prediction) -> Image:
-    """(2 * ``SIDE``, 2 * ``SIDE``, 3) BGR: the truth on the left, the prediction on the right."""
-    return np.hstack([_column(truth, sample, "truth"), _column(prediction, sample, "prediction")])
+    """(H, 2 * ``SIDE``, 3) BGR: the prediction in the cameras where there are images; truth left, prediction right."""
+    columns = np.hstack([_column(truth, sample, "truth"), _column(prediction, sample, "prediction")])
+    if not sample.frame.images:
+        return columns
+    overlay = _overlay(prediction, sample, "prediction; the truth as thin outlines")
+    return np.vstack([draw_mosaic(sample.frame, overlay, columns.shape[1]), columns])
 
 
 def _column(prediction: Prediction, sample: Sample, title: str) -> Image:
-    overlay = Overlay(
-        detections=prediction.detections,
-        trajectories=prediction.trajectories,
+    """(2 * ``SIDE``, ``SIDE``, 3): everything but the map seen from above, and the map."""
+    overlay = _overlay(prediction, sample, title)
+    masks, grid = np.zeros_like(sample.map.masks), sample.map.grid
+    if prediction.map is not None:
+        grid = prediction.map.grid
+        masks = np.asarray(prediction.map.probability) >= PipelineOptions().map_threshold
+    above = draw_bev(overlay, Shapes.of_overlay(overlay), SIDE)
+    write(above, title, TITLE_AT, TEXT, TITLE_SIZE, halo=True)
+    return np.vstack([above, map_panel(MapTargets(masks, sample.map.valid, grid), SIDE)])
+
+
+def _overlay(prediction: Prediction, sample: Sample, title: str) -> Overlay:
+    """What the robot would show: boxes below its threshold are left out."""
+    shown = prediction.detections.scores >= PipelineOptions().score_threshold
+    motion = prediction.trajectories
+    return Overlay(
+        detections=select(prediction.detections, shown),
+        trajectories=None if motion is None else _select_trajectories(motion, shown),
         occupancy=prediction.occupancy,
         plan=prediction.plan,
         truth=sample.agents.boxes,
         title=title,
     )
-    masks, grid = np.zeros_like(sample.map.masks), sample.map.grid
-    if prediction.map is not None:
-        masks, grid = np.asarray(prediction.map.probability) >= PipelineOptions().map_threshold, prediction.map.grid
-    panel = map_panel(MapTargets(masks, sample.map.valid, grid), SIDE)
-    return np.vstack([draw_bev(overlay, Shapes.of_overlay(overlay), SIDE), panel])
 
 
-def _ends(cases: Sequence[Case]) -> tuple[Case, ...]:
-    """The first and the last ``SHOWN``, each case once."""
-    return tuple(dict.fromkeys([*cases[:SHOWN], *cases[-SHOWN:]]))
+def _select_trajectories(motion: Trajectories, rows: NDArray[np.bool_]) -> Trajectories:
+    return Trajectories(
+        motion.positions[rows],
+        motion.sigmas[rows],
+        motion.probabilities[rows],
+        motion.track_ids[rows],
+        motion.class_ids[rows],
+        motion.time_step_s,
+    )
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """The first and the last ``SHOWN`` cases, no case twice, and how many there are in all."""
+
+    best: tuple[Case, ...]
+    worst: tuple[Case, ...]
+    count: int
+
+
+def _ends(cases: Sequence[Case]) -> _Ends:
+    return _Ends(tuple(cases[:SHOWN]), tuple(cases[max(SHOWN, len(cases) - SHOWN) :]), len(cases))
 
 
 def _picture(index: int) -> str:
     return f"sample-{index:05d}.png"
 
 
-def _page(evaluation: Evaluation, ends: Mapping[str, Sequence[Case]]) -> str:
+def _page(evaluation: Evaluation, ends: Mapping[Ranking, _Ends], places: Sequence[str]) -> str:
     source = escape(", ".join(f"{name} {value}" for name, value in evaluation.run.items()))
     sections = [
-        "<!doctype html><meta charset='utf-8'><title>Evaluation</title>",
-        "<style>body{font:15px sans-serif;margin:2em}figure{display:inline-block;margin:1em}img{width:30em}</style>",
+        "<!doctype html><html lang='en'><meta charset='utf-8'><title>Evaluation</title>",
+        f"<style>{STYLE}</style>",
         f"<h1>Evaluation</h1><p>{source}</p>",
-        f"<pre>{escape(published_table(evaluation.tasks))}</pre>",
+        "<h2>Beside the paper</h2>",
+        _html(published_table(evaluation)),
     ]
-    for metric, cases in ends.items():
-        sections.append(f"<h2>{escape(metric)}, from best to worst</h2>")
-        if not cases:
+    if ROBUSTNESS in evaluation.tasks:
+        sections += ["<h2>Robustness</h2>", _html(robustness_table(evaluation.tasks, evaluation.tasks[ROBUSTNESS]))]
+    for ranking, found in ends.items():
+        sections.append(f"<h2>{escape(ranking.title)}</h2><p>{escape(ranking.explanation)}</p>")
+        if not found.count:
             sections.append("<p>No sample has anything to measure.</p>")
-        sections += [
-            f"<figure><img src='{_picture(case.index)}' alt='truth left, prediction right'>"
-            f"<figcaption>{case.value:.3f}; truth left, prediction right</figcaption></figure>"
-            for case in cases
-        ]
-    sections.append(f"<h2>Every figure, with its count</h2><pre>{escape(all_measures(evaluation.tasks))}</pre>")
+        for title, cases in (("Best", found.best), ("Worst", found.worst)):
+            if cases:
+                sections.append(f"<h3>{title} of {found.count} samples</h3>")
+            sections += [
+                f"<figure><a href='{_picture(case.index)}'><img src='{_picture(case.index)}' loading='lazy' "
+                f"alt='truth left, prediction right'></a><figcaption>{case.value:.3f}{ranking.unit}: "
+                f"{escape(places[case.index])}; truth left, prediction right</figcaption></figure>"
+                for case in cases
+            ]
+    listed = {task: measures for task, measures in evaluation.tasks.items() if task != ROBUSTNESS}
+    sections.append(f"<h2>Every figure, with its count</h2><pre>{escape(all_measures(listed))}</pre>")
     return "\n".join(sections) + "\n"
+
+
+def _html(table: str) -> str:
+    """A Markdown table and the sentences below it as HTML."""
+    rows: list[str] = []
+    notes: list[str] = []
+    for line in table.splitlines():
+        if not line.startswith("|"):
+            notes.append(f"<p>{escape(line)}</p>" if line else "")
+        elif not line.startswith("| ---"):
+            tag = "td" if rows else "th"
+            cells = (f"<{tag}>{escape(cell.strip())}</{tag}>" for cell in line.strip("|").split("|"))
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join(["<table>", *rows, "</table>", *notes])

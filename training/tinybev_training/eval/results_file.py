@@ -20,18 +20,21 @@ from tinybev_training.eval.write_file import write_text
 
 COUNTS, SCENES, RUN = "counts", "scenes", "run"
 
+Run = Mapping[str, str | int | float]
+"""What was evaluated on what, and on which device, in words."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """A run's figures.
 
     Attributes:
-        run: what was evaluated on what, in words.
+        run: where the figures come from.
         tasks: over the whole split.
         scenes: the tasks of each scene alone, those that are not the devkit's.
     """
 
-    run: Mapping[str, str | int | float]
+    run: Run
     tasks: Tasks
     scenes: Mapping[str, Tasks]
 

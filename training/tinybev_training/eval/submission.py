@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tinybev.geometry import (
 )
 from tinybev.types import ATTRIBUTES, DETECTION_CLASSES, Detections
 from tinybev_training.eval.predictions import Prediction
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.eval.write_file import refusing, replacing, write_text
 
 TRACKING_CLASSES = ("bicycle", "bus", "car", "motorcycle", "pedestrian", "trailer", "truck")
 """The seven classes of the official tracking task."""
@@ -102,6 +103,30 @@ def detections_from_boxes(boxes: Sequence[Box], map_T_base: Array) -> Detections
 def write_submission(path: Path, boxes: Mapping[str, Sequence[Box]]) -> None:
     """Writes a result file, at once or not at all."""
     write_text(path, json.dumps({"meta": META, "results": boxes}))
+
+
+@contextmanager
+def open_submission(path: Path) -> Iterator[Callable[[str, Sequence[Box]], None]]:
+    """Writes a result file sample by sample, at once or not at all: what it yields takes a sample's token and boxes.
+
+    A split's boxes are some gigabytes in memory; this way those of one sample are.
+    """
+    with replacing(path) as file:
+
+        def write(text: str) -> None:
+            with refusing(path):
+                file.write(text.encode())
+
+        write(f'{{"meta": {json.dumps(META)}, "results": {{')
+        separator = ""
+
+        def add(token: str, boxes: Sequence[Box]) -> None:
+            nonlocal separator
+            write(f"{separator}{json.dumps(token)}: {json.dumps(boxes)}")
+            separator = ",\n"
+
+        yield add
+        write("}}")
 
 
 def read_submission(path: Path) -> Submission:

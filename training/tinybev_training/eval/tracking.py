@@ -6,6 +6,7 @@ import math
 import tempfile
 import warnings
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nuscenes.eval.common.config import config_factory
@@ -14,7 +15,7 @@ from nuscenes.nuscenes import NuScenes
 
 from tinybev.errors import UserError
 from tinybev_training.eval.measure import NOTHING, Measure, Measures, ratio
-from tinybev_training.eval.submission import TRACKING_CLASSES, Submission, check_tokens
+from tinybev_training.eval.submission import TRACKING_CLASSES, check_tokens
 from tinybev_training.eval.tables_of_split import annotated_boxes, sample_tokens
 
 CONFIG = "tracking_nips_2019"
@@ -23,7 +24,13 @@ SUMS = ("MT", "ML", "TP", "FP", "FN", "IDS", "FRAG")
 NAMES = MEANS + SUMS
 
 
-def tracking_measures(nusc: NuScenes, split: str, submission: Submission, path: Path) -> Measures:
+def tracking_measures(
+    nusc: NuScenes,
+    split: str,
+    boxes_of: Mapping[str, object],
+    path: Path,
+    also: Callable[[TrackingEval], object] = lambda evaluation: None,
+) -> Measures:
     """AMOTA, AMOTP, the traditional measures, and the AMOTA of each class.
 
     The official mean leaves out classes that the split does not have. The count of a class's AMOTA is that of its boxes
@@ -32,16 +39,17 @@ def tracking_measures(nusc: NuScenes, split: str, submission: Submission, path: 
     Args:
         nusc: the dataset's tables.
         split: the devkit's, or one of ``splits.json``.
-        submission: the boxes, as read from ``path``.
+        boxes_of: by sample token something that is true where ``path`` has boxes of the sample.
         path: the result file itself.
+        also: is handed the devkit's evaluation with its filtered tracks, where there are any.
 
     Raises:
         UserError: the predictions are not those of the split, or the devkit refuses them.
     """
-    check_tokens(submission, sample_tokens(nusc, split), "a list of tracked boxes")
+    check_tokens(boxes_of, sample_tokens(nusc, split), "a list of tracked boxes")
     boxes = annotated_boxes(nusc, split)
     annotated = [name for name in TRACKING_CLASSES if boxes[name]]
-    if not annotated or not any(submission.values()):  # the devkit cannot read either; whatever there is was missed
+    if not annotated or not any(boxes_of.values()):  # the devkit cannot read either; whatever there is was missed
         return dict.fromkeys(NAMES, NOTHING) | {"AMOTA": ratio(0.0, len(annotated))}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # means over classes without tracks
@@ -53,6 +61,7 @@ def tracking_measures(nusc: NuScenes, split: str, submission: Submission, path: 
             raise UserError(f"nuScenes' tracking evaluation refuses {path}: {error!r}; correct the file.") from error
         metrics, _ = evaluation.evaluate()
         means = {name: metrics.compute_metric(name.lower()) for name in NAMES}
+        also(evaluation)
     counts = Counter(
         box.tracking_name for scene in evaluation.tracks_gt.values() for tracks in scene.values() for box in tracks
     )

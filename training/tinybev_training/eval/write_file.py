@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,15 +26,39 @@ def write_binary(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     Raises:
         UserError: it cannot be written.
     """
+    with replacing(path) as file, refusing(path):
+        fill(file)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the name ``path`` at the end, and is gone where an error comes in between.
+
+    Raises:
+        UserError: it cannot be made; whoever writes to it does so under :func:`refusing`.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    try:
+    with refusing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            try:
-                fill(file)
-            except BaseException:
-                partial.unlink()
-                raise
-        os.replace(partial, path)
+        file = partial.open("wb")
+    try:
+        with file:
+            yield file
+        with refusing(path):
+            os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Says in a sentence that ``path`` cannot be written, where the system says so.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}; name another place.") from error
