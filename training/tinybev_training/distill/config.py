@@ -1,0 +1,54 @@
+"""What is distilled and how: the stages of a recipe differ in this alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tinybev.errors import UserError
+from tinybev_training.distill.terms import DistillWeights, Temperature
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """Adaptive region-aware weighting.
+
+    Attributes:
+        strength: how much more than the background a region of mean importance counts.
+        momentum: of the running disagreement per region kind, 0 to 1; at 1 it is the mean since the start.
+        adaptive: whether importances follow the disagreement; otherwise all are 1.
+        corridor_m: half the width of the corridor about the plan, metres.
+    """
+
+    strength: float = 2.0
+    momentum: float = 0.99
+    adaptive: bool = True
+    corridor_m: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.strength < float("inf") and 0 <= self.momentum <= 1 and self.corridor_m > 0):
+            raise UserError(
+                "regions: expected strength of 0 or more, momentum from 0 to 1 and a positive corridor_m, "
+                f"got {self.strength}, {self.momentum} and {self.corridor_m}; correct the recipe."
+            )
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """Weights (0 switches a term off), temperatures, and regions (None weights all cells alike)."""
+
+    weights: DistillWeights = field(default_factory=DistillWeights)
+    temperature: Temperature = field(default_factory=Temperature)
+    regions: RegionConfig | None = None
+
+
+FEATURE_LEVEL = DistillConfig(DistillWeights(feature=1.0))
+"""S1: the shared features alone."""
+
+OUTPUT_LEVEL = DistillConfig(DistillWeights(heatmap=1.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.5))
+"""S2: every head's output."""
+
+JOINT = DistillConfig(
+    DistillWeights(feature=1.0, heatmap=1.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.5),
+    regions=RegionConfig(),
+)
+"""S3: features and outputs, weighted by region."""
