@@ -32,6 +32,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("play", "tinybev_ros.player", "play a rosbag2 into ROS 2, with /clock"),
     Command("world", "tinybev_training.world.commands", "write a synthetic dataset in nuScenes' format"),
     Command("data", "tinybev_training.data.commands", "look at a dataset's samples and targets, measure the loader"),
+    Command(
+        "train",
+        "tinybev_training.train.commands",
+        "train a student or a teacher after a recipe; goes on where it stopped",
+    ),
     Command("eval", "tinybev_training.eval.commands", "measure a bundle or predictions; set runs side by side"),
     Command("model", "tinybev.model.summary", "parts of a variant: parameters, MACs, activation memory"),
     Command("export", "tinybev.runtime.export", "write a bundle: weights and manifest"),

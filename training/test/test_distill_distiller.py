@@ -118,7 +118,9 @@ def test_a_teacher_without_futures_says_nothing_of_motion() -> None:
 def test_what_a_teacher_lacks_of_one_sample_is_left_out_whatever_it_holds(draws_heatmap: bool) -> None:
     """Two samples of which the teacher knows one give what that one gives alone."""
     teacher = made_teacher(2)
-    half = _known_first(dataclasses.replace(teacher, heatmap=None if draws_heatmap else teacher.heatmap))
+    assert teacher.agents is not None
+    agents = dataclasses.replace(teacher.agents, known_B=torch.ones(2, dtype=torch.bool))
+    half = _known_first(dataclasses.replace(teacher, agents=agents, heatmap=None if draws_heatmap else teacher.heatmap))
     config = dataclasses.replace(ALL, regions=None)
     torch.manual_seed(0)
     distiller, targets = Distiller(SMALL, config, TEACHER_CHANNELS), street(2)

@@ -72,6 +72,30 @@ def test_cells_that_the_teacher_does_not_cover_do_not_count() -> None:
     assert feature_of(other, teacher) != pytest.approx(found, rel=1e-5)
 
 
+def test_cells_that_the_teacher_did_not_see_do_not_count() -> None:
+    """Whatever stands in them."""
+    torch.manual_seed(0)
+    adapter = TeacherAdapter(SMALL, 3, SMALL.head_grid.shape)
+    bev = torch.randn(2, SMALL.bev_channels, *SMALL.head_grid.shape)
+    taught = torch.randn(2, 3, *SMALL.head_grid.shape)
+    seen = torch.rand(2, *SMALL.head_grid.shape) < 0.6
+    weights = torch.ones(2, *SMALL.head_grid.shape)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    distances = [
+        feature_distance(
+            bev,
+            GridOutput(torch.where(seen[:, None], taught, unseen), mask, SMALL.head_grid, seen),
+            adapter,
+            SMALL.head_grid,
+            weights,
+        )
+        for unseen in (0.0, 7.0)
+    ]
+    torch.testing.assert_close(distances[0], distances[1])
+    all_seen = GridOutput(torch.where(seen[:, None], taught, 7.0), mask, SMALL.head_grid)
+    assert abs(feature_distance(bev, all_seen, adapter, SMALL.head_grid, weights) - distances[0]) > 1e-3
+
+
 def test_weights_move_the_feature_distance_to_where_they_are() -> None:
     generator = torch.Generator().manual_seed(3)
     teacher = torch.randn(1, 3, 20, 12, generator=generator)

@@ -10,7 +10,7 @@ import torch
 from made_batch import HALF_GRID, SMALL
 from tinybev_training.distill.divergence import binary_divergence, categorical_divergence, logits_of
 from tinybev_training.distill.grids import heatmap_divergence, mask_divergence
-from tinybev_training.distill.resample import resample
+from tinybev_training.distill.resample import reached, resample
 from tinybev_training.distill.taught import TaughtGrid, bring_home
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs
 from torch import Tensor
@@ -191,6 +191,35 @@ def test_a_teacher_of_agents_alone_gets_a_soft_heatmap() -> None:
     assert home.agents is not None
     assert home.agents.peaks.score_BA[0].tolist() == pytest.approx([0.8, 0.3, 0.0])
     assert home.agents.peaks.class_BA.tolist() == [[2, 8, 0]]
+
+
+def test_an_empty_street_is_taught_where_it_is_known_to_be_empty() -> None:
+    nobody = TeacherAgents(
+        mask_BA=torch.zeros(2, 0, dtype=torch.bool),
+        probability_BAK=torch.zeros(2, 0, 10),
+        centers_BA3=torch.zeros(2, 0, 3),
+        sizes_BA3=torch.zeros(2, 0, 3),
+        yaws_BA=torch.zeros(2, 0),
+        velocities_BA2=torch.zeros(2, 0, 2),
+        known_B=torch.tensor([True, False]),
+    )
+    heatmap = bring_home(TeacherOutputs(agents=nobody), SMALL).heatmap
+    assert heatmap is not None
+    assert (heatmap.probability_BCXY < 1e-3).all()
+    assert heatmap.known_BCXY[0].all()
+    assert not heatmap.known_BCXY[1].any()
+
+
+def test_cells_that_the_teacher_did_not_see_are_masked_with_all_that_is_mixed_with_them() -> None:
+    seen = torch.ones(1, *HALF_GRID.shape, dtype=torch.bool)
+    seen[:, :6] = False
+    target = BevGrid((-10.0, 10.0, 0.25), (-16.0, 8.0, 0.25))  # each cell is cut in four
+    output = GridOutput(torch.ones(1, 4, *HALF_GRID.shape), torch.ones(1, 4, dtype=torch.bool), HALF_GRID, seen)
+    known = reached(output, target)[0]
+    x = torch.from_numpy(target.cell_centers()[0])
+    first_seen = HALF_GRID.cell_centers()[0][6]  # a point before this centre is interpolated from an unseen cell
+    assert known[x >= first_seen].all()
+    assert not known[x < first_seen - 1e-6].any()
 
 
 def test_logits_of_probabilities_come_back_as_probabilities() -> None:

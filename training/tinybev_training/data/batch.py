@@ -17,20 +17,37 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tinybev_training.data.camera_inputs import CameraInputs
-from tinybev_training.data.sample import MOTION_STEPS, AgentTargets, Sample
+from tinybev.geometry import invert
+from tinybev.runtime.bev_memory import planar
+from tinybev_training.data.camera_inputs import CameraInputs, no_cameras
+from tinybev_training.data.lidar import NO_POINTS
+from tinybev_training.data.sample import MOTION_STEPS, AgentTargets, PastFrame, Sample
 
 _NO_EGO = (0.0, 0.0, 0.0)
 
-T = TypeVar("T", "Batch", "AgentBatch")
+T = TypeVar("T", "Batch", "AgentBatch", "PastInputs")
+
+
+@dataclass(frozen=True)
+class PastExample:
+    """An earlier keyframe whose images are ready for the network."""
+
+    past: PastFrame
+    cameras: CameraInputs
 
 
 @dataclass(frozen=True)
 class Example:
-    """One sample whose images are ready for the network."""
+    """One sample whose images are ready for the network.
+
+    Attributes:
+        sample, cameras: the sample and its images.
+        past: the keyframes before it, newest first, as many as were asked for; None where there is none.
+    """
 
     sample: Sample
     cameras: CameraInputs
+    past: tuple[PastExample | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +83,32 @@ class AgentBatch:
 
 
 @dataclass(frozen=True)
+class PastInputs:
+    """What was seen one keyframe (or two, or more) before each sample of a batch.
+
+    Attributes:
+        known_B: whether there is such a keyframe; where not, every camera is missing and there are no points.
+        past_T_now_B33: planar transform, float32, that takes a point (x, y, 1) of base_link now to base_link then.
+        images_BNCHW, camera_mask_BN, intrinsics_BN33: as in ``Batch``.
+        base_T_camera_BN44: as in ``Batch``, to base_link *then*.
+        lidar_P5, lidar_sample_P: as in ``Batch``, in base_link *then*.
+    """
+
+    known_B: Tensor
+    past_T_now_B33: Tensor
+    images_BNCHW: Tensor
+    camera_mask_BN: Tensor
+    intrinsics_BN33: Tensor
+    base_T_camera_BN44: Tensor
+    lidar_P5: Tensor
+    lidar_sample_P: Tensor
+
+    def to(self, device: torch.device | str) -> PastInputs:
+        """The same on another device."""
+        return _mapped(self, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+@dataclass(frozen=True)
 class Batch:
     """What a training step reads.
 
@@ -84,7 +127,11 @@ class Batch:
         map_BCXY: bool masks by ``MapClass``; map_mask_BC whether the class is known.
         plan_BT2, plan_yaws_BT: where the ego went; plan_mask_BT whether that is known.
         lidar_P5, lidar_sample_P: points of all samples and the sample each belongs to.
+        base_T_sweep_B44, sweep_T_lidar_B44: float64, as in ``SweepPose``; sweep_mask_B whether they are known, be the
+            points there or not.
+        augmented_T_base_B44: float64, from base_link as recorded to the turned or mirrored base_link of this batch.
         scenes, tokens: names of the scenes and nuScenes' sample tokens.
+        previous: the keyframes before, newest first; as many as the training set was asked for.
     """
 
     images_BNCHW: Tensor
@@ -109,8 +156,13 @@ class Batch:
     plan_mask_BT: Tensor
     lidar_P5: Tensor
     lidar_sample_P: Tensor
+    base_T_sweep_B44: Tensor
+    sweep_T_lidar_B44: Tensor
+    sweep_mask_B: Tensor
+    augmented_T_base_B44: Tensor
     scenes: tuple[str, ...]
     tokens: tuple[str, ...]
+    previous: tuple[PastInputs, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -132,9 +184,9 @@ def collate(examples: Sequence[Example]) -> Batch:
     egos = [sample.ego for sample in samples]
     goals = [sample.frame.goal for sample in samples]
     lidar = [sample.lidar_points for sample in samples]
-    images_BNHWC = torch.from_numpy(np.stack([camera.images_NHWC for camera in cameras]))
+    sweeps = [sample.sweep for sample in samples]
     return Batch(
-        images_BNCHW=images_BNHWC.permute(0, 1, 4, 2, 3),
+        images_BNCHW=_images(cameras),
         camera_mask_BN=_stacked([camera.mask_N for camera in cameras]),
         intrinsics_BN33=_stacked([camera.intrinsics_N33 for camera in cameras], np.float32),
         base_T_camera_BN44=_stacked([camera.base_T_camera_N44 for camera in cameras], np.float32),
@@ -156,9 +208,45 @@ def collate(examples: Sequence[Example]) -> Batch:
         plan_mask_BT=_stacked([sample.plan.valid for sample in samples]),
         lidar_P5=torch.from_numpy(np.concatenate(lidar)),
         lidar_sample_P=torch.from_numpy(np.repeat(np.arange(len(lidar)), [len(points) for points in lidar])),
+        base_T_sweep_B44=_stacked([np.eye(4) if sweep is None else sweep.base_T_sweep for sweep in sweeps], np.float64),
+        sweep_T_lidar_B44=_stacked(
+            [np.eye(4) if sweep is None else sweep.sweep_T_lidar for sweep in sweeps], np.float64
+        ),
+        sweep_mask_B=torch.tensor([sweep is not None for sweep in sweeps]),
+        augmented_T_base_B44=_stacked([sample.augmented_T_base for sample in samples], np.float64),
         scenes=tuple(sample.scene for sample in samples),
         tokens=tuple(sample.token for sample in samples),
+        previous=tuple(
+            _past_inputs(examples, [example.past[m] for example in examples]) for m in range(len(examples[0].past))
+        ),
     )
+
+
+def _past_inputs(examples: Sequence[Example], pasts: Sequence[PastExample | None]) -> PastInputs:
+    """One keyframe before each of ``examples``."""
+    count, height, width, _ = examples[0].cameras.images_NHWC.shape
+    cameras = [no_cameras(count, (height, width)) if past is None else past.cameras for past in pasts]
+    lidar = [NO_POINTS if past is None else past.past.lidar_points for past in pasts]
+    known, past_T_now = np.zeros(len(pasts), dtype=np.bool_), np.tile(np.eye(3), (len(pasts), 1, 1))
+    for b, (example, past) in enumerate(zip(examples, pasts, strict=True)):
+        map_T_now = example.sample.frame.map_T_base
+        map_T_then = None if past is None else past.past.frame.map_T_base
+        if map_T_now is not None and map_T_then is not None:
+            known[b], past_T_now[b] = True, planar(invert(map_T_then) @ map_T_now)
+    return PastInputs(
+        known_B=torch.from_numpy(known),
+        past_T_now_B33=torch.from_numpy(past_T_now).float(),
+        images_BNCHW=_images(cameras),
+        camera_mask_BN=_stacked([camera.mask_N for camera in cameras]),
+        intrinsics_BN33=_stacked([camera.intrinsics_N33 for camera in cameras], np.float32),
+        base_T_camera_BN44=_stacked([camera.base_T_camera_N44 for camera in cameras], np.float32),
+        lidar_P5=torch.from_numpy(np.concatenate(lidar)),
+        lidar_sample_P=torch.from_numpy(np.repeat(np.arange(len(lidar)), [len(points) for points in lidar])),
+    )
+
+
+def _images(cameras: Sequence[CameraInputs]) -> Tensor:
+    return torch.from_numpy(np.stack([camera.images_NHWC for camera in cameras])).permute(0, 1, 4, 2, 3)
 
 
 def _agent_batch(agents: Sequence[AgentTargets]) -> AgentBatch:
@@ -204,5 +292,7 @@ def _mapped(batch: T, change: Callable[[Tensor], Tensor]) -> T:
             value = change(value)
         elif isinstance(value, AgentBatch):
             value = _mapped(value, change)
+        elif field.name == "previous":
+            value = tuple(_mapped(past, change) for past in value)
         values[field.name] = value
     return type(batch)(**values)

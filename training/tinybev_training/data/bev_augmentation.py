@@ -20,10 +20,11 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tinybev.geometry import Array
 from tinybev.types import CameraFrame, Command, Detections, EgoStatus, Frame, Goal
-from tinybev_training.data.sample import AgentTargets, PlanTargets
+from tinybev_training.data.sample import AgentTargets, PastFrame, PlanTargets
 from tinybev_training.data.surroundings import Footprints, MapGeometry, Surroundings
 
 _MIRRORED_COMMAND = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT, Command.FORWARD: Command.FORWARD}
@@ -80,6 +81,14 @@ class BevAugmentationRange:
         )
 
 
+def augment_past(past: PastFrame, augmentation: BevAugmentation) -> PastFrame:
+    """An earlier keyframe in the same augmented world, so that the ego's way between the two remains what it was."""
+    if augmentation == AS_RECORDED:
+        return past
+    matrix = augmentation.matrix
+    return PastFrame(_frame(past.frame, augmentation, ego=None), _turned_points(past.lidar_points, matrix))
+
+
 def augment_bev(surroundings: Surroundings, augmentation: BevAugmentation) -> Surroundings:
     """The surroundings in the augmented base_link."""
     if augmentation == AS_RECORDED:
@@ -87,9 +96,7 @@ def augment_bev(surroundings: Surroundings, augmentation: BevAugmentation) -> Su
     matrix = augmentation.matrix
     forward = augmentation.keeps_forward
     ego = _ego(surroundings.ego, augmentation)
-    points = surroundings.lidar_points.copy()
-    points[:, :2] = _turned(points[:, :2], matrix)
-    agents = surroundings.agents
+    agents, sweep = surroundings.agents, surroundings.sweep
     return replace(
         surroundings,
         frame=_frame(surroundings.frame, augmentation, ego),
@@ -108,13 +115,22 @@ def augment_bev(surroundings: Surroundings, augmentation: BevAugmentation) -> Su
             _turned_yaws(surroundings.plan.yaws, matrix),
             surroundings.plan.valid & forward,
         ),
-        lidar_points=points,
+        lidar_points=_turned_points(surroundings.lidar_points, matrix),
+        sweep=None if sweep is None else replace(sweep, base_T_sweep=matrix @ sweep.base_T_sweep),
+        augmented_T_base=matrix @ surroundings.augmented_T_base,
     )
 
 
 def _turned(points: Array, matrix: Array) -> Array:
     """Points or vectors (..., 2) of the ground in the augmented axes."""
     return (points @ matrix[:2, :2].T).astype(points.dtype)
+
+
+def _turned_points(points: NDArray[np.float32], matrix: Array) -> NDArray[np.float32]:
+    """Lidar points (P, 5) in the augmented axes."""
+    turned = points.copy()
+    turned[:, :2] = _turned(points[:, :2], matrix)
+    return turned
 
 
 def _turned_yaws(yaws: Array, matrix: Array) -> Array:

@@ -37,6 +37,16 @@ class CameraInputs:
     base_T_camera_N44: Array
 
 
+def no_cameras(count: int, size: Size) -> CameraInputs:
+    """``count`` cameras of images of ``size`` (height, width), all of them missing."""
+    return CameraInputs(
+        images_NHWC=np.zeros((count, *size, 3), dtype=np.uint8),
+        mask_N=np.zeros(count, dtype=np.bool_),
+        intrinsics_N33=np.full((count, 3, 3), np.nan),
+        base_T_camera_N44=np.tile(np.eye(4), (count, 1, 1)),
+    )
+
+
 def camera_inputs(
     frame: Frame,
     size: Size,
@@ -54,11 +64,9 @@ def camera_inputs(
     Raises:
         UserError: an image cannot be decoded, or has another size than its calibration.
     """
-    count = len(CAMERAS)
-    images = np.zeros((count, *size, 3), dtype=np.uint8)
-    mask = np.zeros(count, dtype=np.bool_)
-    intrinsics = np.full((count, 3, 3), np.nan)
-    mountings = np.tile(np.eye(4), (count, 1, 1))
+    missing = no_cameras(len(CAMERAS), size)
+    images, mask = missing.images_NHWC, missing.mask_N
+    intrinsics, mountings = missing.intrinsics_N33, missing.base_T_camera_N44
     present = [camera for camera in CAMERAS if camera in frame.images]
     dropped = [False] * len(present)
     if augmentation is not None and rng is not None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from tinybev.errors import UserError
 from tinybev.geometry import Array, invert, transform_points
 from tinybev.types import CameraFrame, Frame, Goal
 from tinybev_training.data.agents import agent_targets, footprints
-from tinybev_training.data.bev_augmentation import AS_RECORDED, BevAugmentation, augment_bev
+from tinybev_training.data.bev_augmentation import AS_RECORDED, BevAugmentation, augment_bev, augment_past
 from tinybev_training.data.cache import ImageCache
 from tinybev_training.data.city_map import NO_MAP, CityMap, open_city_map
-from tinybev_training.data.ego import command, ego_status, goal_point, plan_targets
+from tinybev_training.data.ego import NANOSECONDS, command, ego_status, goal_point, plan_targets
 from tinybev_training.data.lidar import NO_POINTS, read_lidar
-from tinybev_training.data.sample import Sample
+from tinybev_training.data.sample import STEP_S, PastFrame, Sample, SweepPose
 from tinybev_training.data.scene_log import CameraRecord, Keyframe, SceneLog
 from tinybev_training.data.surroundings import MapGeometry, Surroundings
 from tinybev_training.data.tables import open_tables, read_scene, scenes_of_split
@@ -102,6 +105,30 @@ class NuScenesDataset:
         """Sample ``index`` as ``augmentation`` shows it."""
         return draw_targets(augment_bev(self.surroundings(index), augmentation), self.grids)
 
+    def past(self, index: int, count: int, augmentation: BevAugmentation = AS_RECORDED) -> tuple[PastFrame | None, ...]:
+        """The ``count`` keyframes before sample ``index``, newest first, as ``augmentation`` shows them.
+
+        As on the vehicle (``tinybev.runtime.bev_memory``) the m-th is the one nearest to m steps of ``STEP_S`` ago, and
+        None where none is within half a step of that: at the start of a scene, or where images are absent.
+        """
+        now = self.keyframes[index]
+        now_ns, step_ns = _reference(now)[0], round(STEP_S * NANOSECONDS)
+        earlier = [
+            (_reference(where)[0], where)
+            for where in takewhile(
+                lambda where: where.scene is now.scene, self.keyframes[index - 1 :: -1] if index else ()
+            )
+        ]
+        found: list[PastFrame | None] = []
+        for steps in range(1, count + 1):
+            wanted_ns = now_ns - steps * step_ns
+            nearest = min(earlier, key=lambda pair: abs(pair[0] - wanted_ns), default=None)
+            if nearest is None or abs(nearest[0] - wanted_ns) > step_ns // 2:
+                found.append(None)
+            else:
+                found.append(augment_past(self._past_frame(nearest[1]), augmentation))
+        return tuple(found)
+
     def surroundings(self, index: int) -> Surroundings:
         """What is true around the ego at keyframe ``index``.
 
@@ -129,8 +156,17 @@ class NuScenesDataset:
             footprints=footprints(scene.keyframes, where.number, base_T_map),
             map=self._map(scene.location, map_T_base),
             plan=plan_targets(scene, where.number, base_T_map),
-            lidar_points=read_lidar(keyframe.lidar, map_T_base) if self.with_lidar and where.has_lidar else NO_POINTS,
+            lidar_points=self._points(where, map_T_base),
+            sweep=SweepPose(base_T_map @ keyframe.lidar.map_T_base, keyframe.lidar.base_T_lidar),
         )
+
+    def _past_frame(self, where: KeyframeIndex) -> PastFrame:
+        stamp_ns, map_T_base = _reference(where)
+        images = {record.camera: self._image(record) for record in where.cameras}
+        return PastFrame(Frame(stamp_ns, images, map_T_base), self._points(where, map_T_base))
+
+    def _points(self, where: KeyframeIndex, map_T_base: Array) -> NDArray[np.float32]:
+        return read_lidar(where.keyframe.lidar, map_T_base) if self.with_lidar and where.has_lidar else NO_POINTS
 
     def _image(self, record: CameraRecord) -> CameraFrame:
         frame = CameraFrame(

@@ -6,12 +6,12 @@ stamp, metres, radians, grids as (row = x, column = y). A target that is unknown
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tinybev.geometry import BevGrid
+from tinybev.geometry import Array, BevGrid
 from tinybev.types import Detections, EgoStatus, Frame
 
 MOTION_STEPS = 12
@@ -83,6 +83,29 @@ class PlanTargets:
 
 
 @dataclass(frozen=True)
+class SweepPose:
+    """Where the lidar was when its sweep ended, the stamp that nuScenes' boxes are annotated at.
+
+    Attributes:
+        base_T_sweep: (4, 4) from base_link as recorded at that stamp to the sample's base_link; the ego's motion and
+            the augmentation of the world, which may make it a reflection.
+        sweep_T_lidar: (4, 4) mounting of the lidar.
+    """
+
+    base_T_sweep: Array
+    sweep_T_lidar: Array
+
+
+@dataclass(frozen=True)
+class PastFrame:
+    """An earlier keyframe, for networks with a memory: ``frame`` and ``lidar_points`` (P, 5) in base_link *then*, the
+    ego's pose then in ``frame.map_T_base``."""
+
+    frame: Frame
+    lidar_points: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class Sample:
     """One keyframe.
 
@@ -93,6 +116,8 @@ class Sample:
         ego: ego status now.
         agents, occupancy, map, plan: the targets.
         lidar_points: (P, 5) x, y, z in base_link, intensity, ring; (0, 5) where there is no lidar.
+        sweep: where the lidar was, known without its points too; None where there is none.
+        augmented_T_base: (4, 4) from base_link as recorded to the turned or mirrored base_link that all this is in.
     """
 
     scene: str
@@ -104,3 +129,5 @@ class Sample:
     map: MapTargets
     plan: PlanTargets
     lidar_points: NDArray[np.float32]
+    sweep: SweepPose | None = None
+    augmented_T_base: Array = field(default_factory=lambda: np.eye(4))

@@ -6,14 +6,14 @@ this stage exists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.geometry import Array
 from tinybev.types import EgoStatus, Frame, MapClass
-from tinybev_training.data.sample import AgentTargets, PlanTargets
+from tinybev_training.data.sample import AgentTargets, PlanTargets, SweepPose
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class Surroundings:
         map: the map.
         plan: where the ego went.
         lidar_points: (P, 5) x, y, z, intensity, ring; (0, 5) where there is no lidar.
+        sweep: where the lidar was, known without its points too; None where there is none.
+        augmented_T_base: (4, 4) from base_link as recorded to the turned or mirrored base_link that all this is in.
     """
 
     scene: str
@@ -85,3 +87,5 @@ class Surroundings:
     map: MapGeometry
     plan: PlanTargets
     lidar_points: NDArray[np.float32]
+    sweep: SweepPose | None = None
+    augmented_T_base: Array = field(default_factory=lambda: np.eye(4))

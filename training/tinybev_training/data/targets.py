@@ -47,4 +47,6 @@ def draw_targets(surroundings: Surroundings, grids: TargetGrids) -> Sample:
         map=map_targets(surroundings.map, grids.map),
         plan=surroundings.plan,
         lidar_points=surroundings.lidar_points,
+        sweep=surroundings.sweep,
+        augmented_T_base=surroundings.augmented_T_base,
     )

@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from tinybev_training.data.batch import Batch, Example, collate
+from tinybev_training.data.batch import Batch, Example, PastExample, collate
 from tinybev_training.data.bev_augmentation import AS_RECORDED, BevAugmentation, BevAugmentationRange
 from tinybev_training.data.camera_inputs import camera_inputs
 from tinybev_training.data.image_augmentation import ImageAugmentationRange
 from tinybev_training.data.images import Size
-from tinybev_training.data.sample import Sample
+from tinybev_training.data.sample import PastFrame, Sample
 
 
 class SampleSource(Protocol):
@@ -29,6 +29,10 @@ class SampleSource(Protocol):
 
     def sample(self, index: int, augmentation: BevAugmentation) -> Sample:
         """Sample ``index`` as ``augmentation`` shows it."""
+        ...
+
+    def past(self, index: int, count: int, augmentation: BevAugmentation) -> tuple[PastFrame | None, ...]:
+        """The ``count`` keyframes before sample ``index``, newest first, as ``augmentation`` shows them."""
         ...
 
 
@@ -48,7 +52,12 @@ class TrainingSet(Dataset[Example]):
     """The samples of ``source`` at the network's image size."""
 
     def __init__(
-        self, source: SampleSource, image_size: Size, augmentation: Augmentation | None = None, seed: int = 0
+        self,
+        source: SampleSource,
+        image_size: Size,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        past_frames: int = 0,
     ) -> None:
         """
         Args:
@@ -56,11 +65,14 @@ class TrainingSet(Dataset[Example]):
             image_size: (height, width) of the network's input.
             augmentation: what is varied; None for validation.
             seed: of what is drawn.
+            past_frames: earlier keyframes that come with each sample, for networks with a memory; each costs as much
+                reading and decoding as the sample's own images.
         """
         self.source = source
         self.image_size = image_size
         self.augmentation = augmentation
         self.seed = seed
+        self.past_frames = past_frames
 
     def __len__(self) -> int:
         return len(self.source)
@@ -70,10 +82,27 @@ class TrainingSet(Dataset[Example]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if self.augmentation is None:
             sample = self.source.sample(index, AS_RECORDED)
-            return Example(sample, camera_inputs(sample.frame, self.image_size))
+            return Example(sample, camera_inputs(sample.frame, self.image_size), self._past(index, AS_RECORDED))
         rng = np.random.default_rng([self.seed, epoch, index])
-        sample = self.source.sample(index, self.augmentation.bev.draw(rng))
-        return Example(sample, camera_inputs(sample.frame, self.image_size, self.augmentation.image, rng))
+        world, images = self.augmentation.bev.draw(rng), self.augmentation.image
+        sample = self.source.sample(index, world)
+        # The past is drawn last, so that a sample looks the same with and without it.
+        cameras = camera_inputs(sample.frame, self.image_size, images, rng)
+        return Example(sample, cameras, self._past(index, world, images, rng))
+
+    def _past(
+        self,
+        index: int,
+        world: BevAugmentation,
+        images: ImageAugmentationRange | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[PastExample | None, ...]:
+        if not self.past_frames:
+            return ()
+        return tuple(
+            None if past is None else PastExample(past, camera_inputs(past.frame, self.image_size, images, rng))
+            for past in self.source.past(index, self.past_frames, world)
+        )
 
 
 class EpochSampler(Sampler[Key]):

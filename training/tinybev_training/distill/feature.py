@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tinybev.geometry import BevGrid
 from tinybev.model.teacher_adapter import TeacherAdapter
-from tinybev_training.distill.resample import resample
+from tinybev_training.distill.resample import reached, resample
 from tinybev_training.losses.reduction import mean_count
 from tinybev_training.teacher.outputs import GridOutput
 
@@ -20,7 +20,7 @@ def feature_distance(
 ) -> Tensor:
     """Half the squared distance of normalised features: the mean over samples, cells and channels.
 
-    Both sides are normalised per sample and channel over the cells that both grids cover, so the scale of neither
+    Both sides are normalised per sample and channel over the cells that both see, so the scale of neither
     matters: with equal weights it is 1 - Pearson's correlation, 0 for features that are a linear function of the
     teacher's, 1 for unrelated ones, 2 for opposite ones.
 
@@ -33,19 +33,20 @@ def feature_distance(
     """
     adapted_BCXY = adapter(bev_BCXY).float()
     known_BCXY = torch.where(teacher.mask_BC[:, :, None, None], teacher.values_BCXY.detach().float(), 0.0)
-    taught_BCXY, inside_XY = resample(known_BCXY, teacher.grid, grid)
-    weights_BXY = weights_BXY * inside_XY
+    taught_BCXY, _ = resample(known_BCXY, teacher.grid, grid)
+    inside_BXY = reached(teacher, grid)
+    weights_BXY = weights_BXY * inside_BXY
     weights_BXY = weights_BXY / weights_BXY.sum(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(torch.float32).eps)
-    taught_BCXY, deviation_BC = _normalised(taught_BCXY, inside_XY)
-    adapted_BCXY, _ = _normalised(adapted_BCXY, inside_XY)
-    counts_BC = teacher.mask_BC & (deviation_BC > _SMALLEST_DEVIATION) & inside_XY.any()
+    taught_BCXY, deviation_BC = _normalised(taught_BCXY, inside_BXY[:, None])
+    adapted_BCXY, _ = _normalised(adapted_BCXY, inside_BXY[:, None])
+    counts_BC = teacher.mask_BC & (deviation_BC > _SMALLEST_DEVIATION) & inside_BXY.any(dim=(1, 2))[:, None]
     distance_BC = ((adapted_BCXY - taught_BCXY).square() / 2 * weights_BXY[:, None]).sum(dim=(2, 3))
     return (distance_BC * counts_BC).sum() / mean_count(counts_BC.sum())
 
 
-def _normalised(values_BCXY: Tensor, inside_XY: Tensor) -> tuple[Tensor, Tensor]:
+def _normalised(values_BCXY: Tensor, inside_B1XY: Tensor) -> tuple[Tensor, Tensor]:
     """Mean 0 and deviation 1 over the cells inside, and the deviation (B, C) that was."""
-    count = inside_XY.sum().clamp(min=1)
-    centred_BCXY = values_BCXY - (values_BCXY * inside_XY).sum(dim=(2, 3), keepdim=True) / count
-    variance_BC11 = (centred_BCXY.square() * inside_XY).sum(dim=(2, 3), keepdim=True) / count
+    count_B111 = inside_B1XY.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    centred_BCXY = values_BCXY - (values_BCXY * inside_B1XY).sum(dim=(2, 3), keepdim=True) / count_B111
+    variance_BC11 = (centred_BCXY.square() * inside_B1XY).sum(dim=(2, 3), keepdim=True) / count_B111
     return centred_BCXY * (variance_BC11 + _SMALLEST_DEVIATION**2).rsqrt(), variance_BC11[..., 0, 0].sqrt()

@@ -10,6 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tinybev.geometry import BevGrid, Bound
+from tinybev_training.teacher.outputs import GridOutput
+
+_WHOLLY = 1 - 1e-4
+"""Of a cell's interpolation weights; rounding takes a little from 1."""
 
 
 class Resampled(NamedTuple):
@@ -44,6 +48,16 @@ def resample(values_BCXY: Tensor, source: BevGrid, target: BevGrid) -> Resampled
     y_inside = _relative_positions(source.y_bound, target.y_bound, target.shape[1]).abs() < 1
     inside_XY = (x_inside[:, None] & y_inside).to(values_BCXY.device)
     return Resampled(torch.where(inside_XY, sampled_BCXY, 0.0), inside_XY)
+
+
+def reached(output: GridOutput, target: BevGrid) -> Tensor:
+    """(B, X, Y): the cells of ``target`` of which the teacher saw all that is interpolated from."""
+    values_BCXY = output.values_BCXY
+    reach_BXY = output.reach_BXY
+    if reach_BXY is None:
+        reach_BXY = values_BCXY.new_ones(len(values_BCXY), *values_BCXY.shape[2:], dtype=torch.bool)
+    reach_B1XY, inside_XY = resample(reach_BXY[:, None].float(), output.grid, target)
+    return (reach_B1XY[:, 0] > _WHOLLY) & inside_XY
 
 
 def _points_per_cell(source: Bound, target: Bound) -> int:

@@ -11,7 +11,7 @@ from tinybev.geometry import BevGrid
 from tinybev.model.config import StudentConfig
 from tinybev.model.heads.peaks import Peaks
 from tinybev_training.distill.divergence import logits_of
-from tinybev_training.distill.resample import resample
+from tinybev_training.distill.resample import reached, resample
 from tinybev_training.losses.boxes import GridPlaces, grid_places
 from tinybev_training.losses.heatmap import draw_heatmap
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
@@ -61,8 +61,7 @@ def bring_home(teacher: TeacherOutputs, config: StudentConfig) -> Taught:
     """The teacher's outputs on the grids of a student.
 
     A teacher without a heatmap but with agents gets one drawn: around the cell of each agent a Gaussian as around an
-    annotated one, as high as the agent's probability of the class. In a sample of which it has no agent at all it is
-    taken not to speak.
+    annotated one, as high as the agent's probability of the class; it speaks of the samples whose objects it knows.
     """
     agents = None if teacher.agents is None else taught_agents(teacher.agents, config.head_grid)
     heatmap = None
@@ -112,6 +111,7 @@ def _cleaned(agents: TeacherAgents) -> TeacherAgents:
         velocities_BA2=cleaned(agents.velocities_BA2),
         futures_BAMT2=None if agents.futures_BAMT2 is None else cleaned(agents.futures_BAMT2),
         mode_logits_BAM=None if agents.mode_logits_BAM is None else cleaned(agents.mode_logits_BAM),
+        known_B=agents.known_B,
     )
 
 
@@ -121,12 +121,14 @@ def _cleaned_plan(plan: TeacherPlan) -> TeacherPlan:
 
 
 def _on_grid(output: GridOutput, grid: BevGrid) -> TaughtGrid:
-    logits_BCXY, inside_XY = resample(output.values_BCXY.detach().float(), output.grid, grid)
-    known_BCXY = output.mask_BC[:, :, None, None] & inside_XY
+    logits_BCXY, _ = resample(output.values_BCXY.detach().float(), output.grid, grid)
+    known_BCXY = output.mask_BC[:, :, None, None] & reached(output, grid)[:, None]
     return TaughtGrid(logits_BCXY.masked_fill(~known_BCXY, 0.0), known_BCXY)
 
 
 def _drawn(agents: TaughtAgents, grid: BevGrid) -> TaughtGrid:
     heatmap_BKXY = draw_heatmap(agents.places, agents.agents.sizes_BA3, agents.agents.probability_BAK, grid)
-    speaks_B = agents.agents.mask_BA.any(dim=1)  # without a single row it cannot be told whether the street was empty
-    return TaughtGrid(logits_of(heatmap_BKXY), speaks_B[:, None, None, None].expand_as(heatmap_BKXY))
+    known_B = agents.agents.known_B
+    if known_B is None:
+        known_B = torch.ones(len(heatmap_BKXY), dtype=torch.bool, device=heatmap_BKXY.device)
+    return TaughtGrid(logits_of(heatmap_BKXY), known_B[:, None, None, None].expand_as(heatmap_BKXY))

@@ -1,0 +1,115 @@
+"""What makes one cross-modal teacher differ from another, and the ones we ship: one for each variant of the student."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tinybev.errors import UserError
+from tinybev.model.config import PREFIX, StudentConfig, find_variant
+
+TEACHER_PREFIX = "teacher-"
+
+
+@dataclass(frozen=True)
+class CrossModalConfig:
+    """The network's configuration.
+
+    Attributes:
+        network: images, grids, lift, BEV encoder, memory and heads, in the student's own terms but larger; its
+            ``backbone_width`` means nothing here.
+        image_backbone: torchvision's name of the image backbone.
+        point_channels, lidar_channels: of the lidar's pillars, and of its features on the grid of the heads.
+    """
+
+    network: StudentConfig
+    image_backbone: str
+    point_channels: int
+    lidar_channels: int
+
+    def to_dict(self) -> dict[str, object]:
+        """The configuration in JSON's types."""
+        return {**dataclasses.asdict(self), "network": self.network.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> CrossModalConfig:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            UserError: a key is missing or unknown, or a value has the wrong type.
+        """
+        types = {"network": dict, "image_backbone": str, "point_channels": int, "lidar_channels": int}
+        if values.keys() != types.keys() or any(type(values[key]) is not one for key, one in types.items()):
+            raise UserError(
+                "teacher's configuration: expected network, image_backbone, point_channels and lidar_channels, got "
+                f"{dict(values)}; written by another version of tinybev?"
+            )
+        network = StudentConfig.from_dict(values["network"])  # type: ignore[arg-type]
+        return cls(network, values["image_backbone"], values["point_channels"], values["lidar_channels"])  # type: ignore[arg-type]
+
+
+def _larger(variant: str, **changes: object) -> StudentConfig:
+    """A student's configuration with the same images and grids, and two earlier frames in view."""
+    student = find_variant(variant)
+    name = TEACHER_PREFIX + student.name.removeprefix(PREFIX)
+    return dataclasses.replace(student, name=name, memory_frames=2, **changes)  # type: ignore[arg-type]
+
+
+_SHIPPED = (
+    CrossModalConfig(
+        _larger(
+            "base",
+            neck_channels=256,
+            context_channels=96,
+            bev_widths=(128, 256, 512, 1024),
+            bev_blocks=(2, 2, 3, 3),
+            bev_channels=192,
+            head_channels=96,
+        ),
+        image_backbone="resnet152",
+        point_channels=64,
+        lidar_channels=128,
+    ),
+    CrossModalConfig(
+        _larger(
+            "small",
+            neck_channels=256,
+            context_channels=96,
+            bev_widths=(96, 192, 384, 768),
+            bev_blocks=(2, 2, 2, 2),
+            bev_channels=128,
+            head_channels=96,
+        ),
+        image_backbone="resnet101",
+        point_channels=64,
+        lidar_channels=96,
+    ),
+    CrossModalConfig(
+        _larger(
+            "nano",
+            neck_channels=128,
+            context_channels=64,
+            bev_widths=(64, 128, 192, 256),
+            bev_channels=96,
+            head_channels=64,
+        ),
+        image_backbone="resnet34",
+        point_channels=32,
+        lidar_channels=64,
+    ),
+)
+
+TEACHERS: dict[str, CrossModalConfig] = {config.network.name: config for config in _SHIPPED}
+"""By name; each has at least 4.5 times the parameters of its student."""
+
+
+def find_teacher(name: str) -> CrossModalConfig:
+    """The configuration of a teacher, e.g. "teacher-nano".
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    if name not in TEACHERS:
+        raise UserError(f"teacher: expected one of {', '.join(TEACHERS)}, got {name!r}; choose one.")
+    return TEACHERS[name]

@@ -1,0 +1,101 @@
+"""The cross-modal teacher, fed from a batch: what ``train.network.StudentNetwork`` is for a student."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tinybev.errors import UserError
+from tinybev.model.config import StudentConfig
+from tinybev.model.heads.peaks import Peaks
+from tinybev.model.student import StudentOutputs
+from tinybev.model.temporal import Memory
+from tinybev_training.data.batch import Batch
+from tinybev_training.data.dataset import NuScenesDataset
+from tinybev_training.teacher.cross_modal import CrossModal, LidarInputs
+from tinybev_training.train.inputs import Told, inputs_of_views, plan_conditions
+
+
+class TeacherNetwork(nn.Module):
+    """A cross-modal teacher that takes batches."""
+
+    needs_lidar = True
+
+    def __init__(self, teacher: CrossModal) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.train(teacher.training)
+
+    @property
+    def config(self) -> StudentConfig:
+        """Images, grids and heads, in a student's terms."""
+        return self.teacher.config.network
+
+    def forward(self, batch: Batch, told: Told, agents: Peaks | None = None) -> StudentOutputs:
+        """All outputs for a batch; a sample without lidar points is seen by its cameras alone.
+
+        Args:
+            batch: with at least as many earlier keyframes as the network has ``memory_frames``.
+            told: what the planner is told.
+            agents: whose futures to predict; by default those that the network finds.
+
+        Raises:
+            UserError: the batch has images of another size, or too few earlier keyframes.
+        """
+        check_views(batch, self.config)
+        inputs = inputs_of_views(batch, self.config, plan_conditions(batch, told))
+        memory = self._remember(batch) if self.config.memory_frames else None
+        return self.teacher(inputs, LidarInputs(batch.lidar_P5, batch.lidar_sample_P), memory, agents)
+
+    def _remember(self, batch: Batch) -> Memory:
+        """Features of the earlier keyframes, without gradients, as in the student's training."""
+        untold = plan_conditions(batch, Told.nothing(batch))
+        previous = batch.previous[: self.config.memory_frames]
+        stems: list[Tensor] = []
+        with torch.no_grad():
+            for past in previous:
+                inputs = inputs_of_views(past, self.config, untold)
+                stems.append(self.teacher.look(inputs, LidarInputs(past.lidar_P5, past.lidar_sample_P))[0])
+        return Memory(
+            feat_BMCXY=torch.stack(stems, dim=1),
+            past_T_now_BM33=torch.stack([past.past_T_now_B33 for past in previous], dim=1),
+            known_BM=torch.stack([past.known_B for past in previous], dim=1).float(),
+        )
+
+
+def check_views(batch: Batch, config: StudentConfig) -> None:
+    """Refuses a batch that the network cannot look at.
+
+    Raises:
+        UserError: the images have another size, or earlier keyframes are missing.
+    """
+    size = tuple(batch.images_BNCHW.shape[-2:])
+    if size != config.image_size:
+        raise UserError(
+            f"{config.name} looks at images of {config.image_size[1]} x {config.image_size[0]}, the batch has "
+            f"{size[1]} x {size[0]}; choose a teacher of the student's image size."
+        )
+    if len(batch.previous) < config.memory_frames:
+        raise UserError(
+            f"{config.name} looks at {config.memory_frames} earlier keyframes, the batch has {len(batch.previous)}; "
+            f"open the training set with past_frames={config.memory_frames}."
+        )
+
+
+def check_lidar(dataset: NuScenesDataset, name: str) -> None:
+    """Refuses a dataset on which the cross-modal teacher would see no more than a camera network.
+
+    Args:
+        dataset: to train or to teach on.
+        name: of the teacher.
+
+    Raises:
+        UserError: lidar is not read, or not one keyframe has a sweep.
+    """
+    if dataset.with_lidar and any(where.has_lidar for where in dataset.keyframes):
+        return
+    why = "none of its keyframes has a sweep on disk" if dataset.with_lidar else "it was opened without lidar"
+    raise UserError(
+        f"{name} learns from cameras and lidar, and the dataset has no lidar points ({why}); download the sweeps "
+        "(samples/LIDAR_TOP), or choose a teacher that needs none."
+    )

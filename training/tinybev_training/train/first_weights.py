@@ -1,0 +1,58 @@
+"""The network of a recipe, with the weights that training starts from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from tinybev.errors import UserError
+from tinybev.model.config import StudentConfig, find_variant
+from tinybev.model.student import seeded_student
+from tinybev.runtime.bundle import read_bundle
+from tinybev_training.teacher.cross_modal import seeded_teacher
+from tinybev_training.teacher.cross_modal_config import TEACHER_PREFIX, find_teacher
+from tinybev_training.teacher.network import TeacherNetwork
+from tinybev_training.train.network import StudentNetwork
+from tinybev_training.train.recipe import Recipe
+
+BatchNetwork = StudentNetwork | TeacherNetwork
+"""What can be trained, and what can teach."""
+
+
+def first_network(recipe: Recipe) -> BatchNetwork:
+    """The recipe's network: seeded weights, or those of the bundle that it starts from; channels last in memory, which
+    convolutions are faster with.
+
+    Raises:
+        UserError: there is no such network, or the bundle is absent or another network's.
+    """
+    network: BatchNetwork = _network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def _network(recipe: Recipe) -> BatchNetwork:
+    if recipe.network.startswith(TEACHER_PREFIX):
+        if recipe.start:
+            raise UserError("start: expected none for a teacher, which is trained from seeded weights; leave it out.")
+        teacher = find_teacher(recipe.network)
+        network = dataclasses.replace(teacher, network=_with_memory(teacher.network, recipe))
+        return TeacherNetwork(seeded_teacher(network, recipe.seed))
+    config = _with_memory(find_variant(recipe.network), recipe)
+    student = seeded_student(config, recipe.seed)
+    if recipe.start:
+        bundle = read_bundle(Path(recipe.start))
+        if dataclasses.replace(bundle.config, name=config.name) != config:
+            raise UserError(
+                f"start: expected a bundle of the configuration of {config.name}, {recipe.start} is of another one "
+                f"({bundle.config.name}, {bundle.config.memory_frames} memory_frames); name another, or none."
+            )
+        student.load_state_dict(dict(bundle.weights))
+    return StudentNetwork(student)
+
+
+def _with_memory(config: StudentConfig, recipe: Recipe) -> StudentConfig:
+    if recipe.memory_frames is None:
+        return config
+    return dataclasses.replace(config, memory_frames=recipe.memory_frames)

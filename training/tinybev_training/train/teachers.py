@@ -1,0 +1,104 @@
+"""Who teaches: what a recipe's ``teacher`` names, and what that wants to see of every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tinybev.errors import UserError
+from tinybev.runtime.bundle import MANIFEST_FILE, read_bundle
+from tinybev_training.teacher.live import LiveTeacher
+from tinybev_training.teacher.network import TeacherNetwork
+from tinybev_training.teacher.outputs import Teacher
+from tinybev_training.teacher.stored import CONFIG_FILE, load_teacher
+from tinybev_training.teacher.uniad_dump import SUFFIX, UniadDumps
+from tinybev_training.train.first_weights import BatchNetwork
+from tinybev_training.train.network import StudentNetwork
+from tinybev_training.train.recipe import SELF, Recipe
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What a teacher comes into.
+
+    Attributes:
+        average: gives the average of the network in training.
+        tokens: of all samples that the teacher will be asked about.
+        device: where batches are.
+        world_size: processes that train together.
+    """
+
+    average: Callable[[], BatchNetwork]
+    tokens: Sequence[str]
+    device: torch.device
+    world_size: int = 1
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """A teacher that is not at work yet.
+
+    Attributes:
+        open: gives the teacher.
+        needs_lidar: whether it looks at lidar points.
+        past_frames: earlier keyframes that it looks at.
+    """
+
+    open: Callable[[Classroom], Teacher]
+    needs_lidar: bool = False
+    past_frames: int = 0
+
+
+def find_teacher_source(recipe: Recipe) -> TeacherSource:
+    """What ``recipe.teacher`` names.
+
+    It may be ``self``, the folder of a run or of its bundle, whether of a cross-modal teacher or of a student, or a
+    folder of UniAD's dumps.
+
+    Raises:
+        UserError: it is none of these, or damaged.
+    """
+    if recipe.teacher == SELF:
+        ego_status = recipe.telling.ego_status
+        return TeacherSource(lambda room: LiveTeacher(room.average, ego_status))
+    folder = Path(recipe.teacher)
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    if (folder / CONFIG_FILE).is_file():
+        return _live(TeacherNetwork(load_teacher(folder)))
+    if (folder / MANIFEST_FILE).is_file():
+        return _live(StudentNetwork(read_bundle(folder).build_student()))
+    if next(folder.glob(f"*{SUFFIX}"), None) is not None:
+        return TeacherSource(lambda room: _dumps(folder, room))
+    raise UserError(
+        f"--teacher {recipe.teacher}: expected {SELF!r}, the folder of a finished run or bundle, or a folder of "
+        "UniAD's dumps, and found none of these; correct the path."
+    )
+
+
+def _live(network: BatchNetwork) -> TeacherSource:
+    """A network that does not change."""
+    network.eval().requires_grad_(False)
+    return TeacherSource(
+        lambda room: LiveTeacher(lambda: network.to(room.device), needs_lidar=network.needs_lidar),
+        network.needs_lidar,
+        network.config.memory_frames,
+    )
+
+
+def _dumps(folder: Path, room: Classroom) -> UniadDumps:
+    """UniAD's dumps.
+
+    Raises:
+        UserError: none fits the samples, or several processes train and some samples lack theirs: a process whose share
+            of a step has no dump at all would compute other terms than its fellows, and means are taken over all.
+    """
+    dumps = UniadDumps(folder, room.tokens)
+    if dumps.absent and room.world_size > 1:
+        raise UserError(
+            f"--teacher {folder}: expected a dump of every sample where {room.world_size} processes train, "
+            f"{dumps.absent} of {len(room.tokens)} have none; dump the whole split, or train in one process."
+        )
+    return dumps
