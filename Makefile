@@ -11,7 +11,7 @@ help:  ## this list
 setup:  ## one virtual environment in .venv with ROS 2, the packages and our messages; does only what is missing
 	@$(PYTHON) scripts/setup_environment.py
 
-demo: setup  ## plays a recording through the node (DATAROOT=.. VERSION=.. SCENE=.. or BAG=.., LOOP=1, BUNDLE=..)
+demo: setup  ## plays a synthetic scene through the node (or DATAROOT=.. VERSION=.. SCENE=.., or BAG=..; LOOP=1, BUNDLE=..)
 	@$(RUN)/tinybev demo $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)") \
 	  $(if $(SCENE),--scene "$(SCENE)") $(if $(BAG),--bag "$(BAG)") $(if $(BUNDLE),--bundle "$(BUNDLE)") \
 	  $(if $(RATE),--rate "$(RATE)") $(if $(OUT),--out "$(OUT)") $(if $(filter-out 0,$(LOOP)),--loop)
