@@ -85,6 +85,16 @@ def test_the_splat_is_the_naive_loop() -> None:
     torch.testing.assert_close(bev_BCXY[0], expected_CXY, rtol=1e-12, atol=1e-12)
 
 
+def test_depth_and_context_of_different_precision_are_splatted() -> None:
+    """As a GPU's autocast hands them over: the softmax in float32, the context in bfloat16."""
+    single = lifted(COARSE)
+    mixed = Lifted(single.depth_logits_BNDHW.float(), single.context_BNHWC.bfloat16())
+    where = indices(COARSE, ring_rig(COARSE.image_size))
+    bev = Splat(COARSE)(mixed, where)
+    assert bev.dtype == torch.bfloat16
+    torch.testing.assert_close(bev.double(), Splat(COARSE)(single, where), rtol=0.05, atol=0.05)
+
+
 def test_frames_of_a_batch_do_not_mix() -> None:
     rigs = [ring_rig(COARSE.image_size), ring_rig(COARSE.image_size, focal=1.3)]
     features = lifted(COARSE, batch=2)

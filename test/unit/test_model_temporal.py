@@ -58,6 +58,20 @@ def test_turning_left_moves_the_past_to_the_right() -> None:
     assert out.sum() == pytest.approx(1.0)
 
 
+def test_half_precision_features_keep_their_places() -> None:
+    """As under autocast: a quarter of a metre at the edge would move the feature to the next cell's share."""
+    config = find_variant("nano")
+    feat = torch.zeros(1, 1, *config.head_grid.shape)
+    feat[0, 0, 120, 100] = 1.0
+    past_T_now = torch.eye(3)[None]
+    past_T_now[0, 0, 2] = 0.4
+    exact = move(feat, past_T_now, config.head_grid)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = move(feat.bfloat16(), past_T_now, config.head_grid)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), exact, atol=5e-3, rtol=0)
+
+
 def test_what_was_never_seen_is_zero() -> None:
     out = moved(torch.ones(GRID.shape), invert(yaw_transform(0.0, x=4.0)))
     assert torch.equal(out[-4:], torch.zeros(4, 12))

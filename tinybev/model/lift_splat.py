@@ -68,6 +68,8 @@ class Splat(nn.Module):
     def forward(self, lifted: Lifted, indices: SplatIndices) -> Tensor:
         """The lifted features (B, C, X, Y) in base_link."""
         depth_flat = lifted.depth_logits_BNDHW.softmax(dim=2).flatten()
+        # Under autocast a softmax is float32 and the context is not; embedding_bag wants one type.
+        depth_flat = depth_flat.to(lifted.context_BNHWC.dtype)
         pair_weight_P = functional.pad(depth_flat, (0, 1))[indices.depth_P]  # the zero that the closing pair points at
         bev_GC = functional.embedding_bag(
             indices.pixel_P,

@@ -51,14 +51,23 @@ class TemporalFusion(nn.Module):
 
 
 def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, grid: BevGrid) -> Tensor:
-    """Features of a past frame, sampled at the cells of the present one; zeros where the past grid does not reach."""
+    """Features of a past frame, sampled at the cells of the present one; zeros where the past grid does not reach.
+
+    Places are computed in float32 whatever the features are: half precision would be off by a quarter of a metre at
+    the edge of the grid.
+    """
     rows, columns = feat_BCXY.shape[2:]
-    x, y = (torch.as_tensor(axis).to(feat_BCXY) for axis in grid.cell_centers())
-    now_3XY = torch.stack([*torch.meshgrid(x, y, indexing="ij"), torch.ones(rows, columns).to(feat_BCXY)])
-    past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.to(feat_BCXY), now_3XY)
+    device = feat_BCXY.device
+    x, y = (torch.as_tensor(axis, dtype=torch.float32, device=device) for axis in grid.cell_centers())
+    now_3XY = torch.stack([*torch.meshgrid(x, y, indexing="ij"), torch.ones(rows, columns, device=device)])
+    with torch.autocast(device.type, enabled=False):
+        past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.float(), now_3XY)
     # grid_sample wants (column, row) with -1 and 1 at the outer edges of the first and the last cell.
     (x_min, x_max, _), (y_min, y_max, _) = grid.x_bound, grid.y_bound
     column_BXY = (past_B3XY[:, 1] - y_min) / (y_max - y_min) * 2 - 1
     row_BXY = (past_B3XY[:, 0] - x_min) / (x_max - x_min) * 2 - 1
     where_BXY2 = torch.stack([column_BXY, row_BXY], dim=-1)
-    return functional.grid_sample(feat_BCXY, where_BXY2, mode="bilinear", padding_mode="zeros", align_corners=False)
+    moved_BCXY = functional.grid_sample(
+        feat_BCXY.float(), where_BXY2, mode="bilinear", padding_mode="zeros", align_corners=False
+    )
+    return moved_BCXY.to(feat_BCXY.dtype)

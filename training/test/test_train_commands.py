@@ -66,6 +66,16 @@ def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Recipe, Pla
     return found[0]
 
 
+@pytest.mark.parametrize(
+    ("split", "validation"), [("train", "val"), ("mini_train", "mini_val"), ("world_train", "world_val"), ("half", "")]
+)
+def test_validation_is_on_the_counterpart_of_the_split(
+    monkeypatch: pytest.MonkeyPatch, split: str, validation: str
+) -> None:
+    recipe, _, _ = asked(monkeypatch, "--recipe", "alone", "--dataroot", "d", "--split", split)
+    assert recipe.validation_split == validation
+
+
 def test_options_become_the_recipe_and_the_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     recipe, place, resume = asked(

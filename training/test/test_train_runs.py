@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +188,19 @@ def test_a_finished_run_is_left_as_it_is(straight: Path, dataroot: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
     assert train(DISTILLED, place(dataroot, straight), resume=True) == Outcome(6, None)
     assert {path: path.stat().st_mtime_ns for path in straight.rglob("*")} == before
+
+
+def test_a_run_killed_before_its_bundle_was_written_writes_it(straight: Path, dataroot: Path, tmp_path: Path) -> None:
+    shutil.copytree(straight, tmp_path / "run", ignore=shutil.ignore_patterns("bundle"))
+    assert train(DISTILLED, place(dataroot, tmp_path / "run"), resume=True) == Outcome(6, None)
+    assert read_bundle(tmp_path / "run" / "bundle").manifest == read_bundle(straight / "bundle").manifest
+    assert same_checkpoints(straight, tmp_path / "run")
+
+
+def test_a_bundle_in_the_way_is_named_before_training(dataroot: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "bundle").mkdir(parents=True)
+    with pytest.raises(UserError, match="bundle: expected no bundle yet; remove it, or name another folder"):
+        train(RECIPE, place(dataroot, tmp_path / "run"), resume=False)
 
 
 def test_a_checkpoint_is_neither_overwritten_nor_taken_for_another_run(straight: Path, dataroot: Path) -> None:

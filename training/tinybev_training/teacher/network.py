@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig
 from tinybev.model.heads.peaks import Peaks
-from tinybev.model.student import StudentOutputs
-from tinybev.model.temporal import Memory
-from tinybev_training.data.batch import Batch
+from tinybev.model.student import StudentInputs, StudentOutputs
+from tinybev_training.data.batch import Batch, PastInputs
 from tinybev_training.data.dataset import NuScenesDataset
 from tinybev_training.teacher.cross_modal import CrossModal, LidarInputs
-from tinybev_training.train.inputs import Told, inputs_of_views, plan_conditions
+from tinybev_training.train.inputs import Told, inputs_of_views, plan_conditions, remembered
 
 
 class TeacherNetwork(nn.Module):
@@ -44,23 +42,12 @@ class TeacherNetwork(nn.Module):
         """
         check_views(batch, self.config)
         inputs = inputs_of_views(batch, self.config, plan_conditions(batch, told))
-        memory = self._remember(batch) if self.config.memory_frames else None
+        memory = remembered(batch, self.config, self._stem)
         return self.teacher(inputs, LidarInputs(batch.lidar_P5, batch.lidar_sample_P), memory, agents)
 
-    def _remember(self, batch: Batch) -> Memory:
-        """Features of the earlier keyframes, without gradients, as in the student's training."""
-        untold = plan_conditions(batch, Told.nothing(batch))
-        previous = batch.previous[: self.config.memory_frames]
-        stems: list[Tensor] = []
-        with torch.no_grad():
-            for past in previous:
-                inputs = inputs_of_views(past, self.config, untold)
-                stems.append(self.teacher.look(inputs, LidarInputs(past.lidar_P5, past.lidar_sample_P))[0])
-        return Memory(
-            feat_BMCXY=torch.stack(stems, dim=1),
-            past_T_now_BM33=torch.stack([past.past_T_now_B33 for past in previous], dim=1),
-            known_BM=torch.stack([past.known_B for past in previous], dim=1).float(),
-        )
+    def _stem(self, past: PastInputs, inputs: StudentInputs) -> Tensor:
+        """The features of an earlier keyframe as a memory keeps them."""
+        return self.teacher.look(inputs, LidarInputs(past.lidar_P5, past.lidar_sample_P))[0]
 
 
 def check_views(batch: Batch, config: StudentConfig) -> None:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset")
     parser.add_argument("--version", default="v1.0-trainval", help="of its tables")
     parser.add_argument("--split", help="annotated samples to learn from, of the devkit or of splits.json")
-    parser.add_argument("--validation-split", help="samples to validate on; 'none' for none")
+    parser.add_argument("--validation-split", help="samples to validate on; 'none' for none; default: of X_train, X_val")
     parser.add_argument("--unlabelled-split", help="samples on which only the teacher speaks")
     parser.add_argument("--teacher", help="folder of a teacher's bundle or dumps, or 'self'")
     parser.add_argument("--out", type=Path, help="folder of the run; default: out/train/NAME-OF-THE-RECIPE")
@@ -98,6 +98,8 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
         )
         if value is not None
     }
+    if args.validation_split is None and args.split is not None:
+        settings["validation_split"] = _validation_split_of(args.split)
     if args.precision is not None:
         settings["precision"] = PRECISIONS[args.precision]
     for setting in args.set:
@@ -106,3 +108,8 @@ def _settings(args: argparse.Namespace) -> dict[str, str]:
             raise UserError(f"--set {setting}: expected FIELD=VALUE; `--show` lists the fields.")
         settings[name] = value
     return settings
+
+
+def _validation_split_of(split: str) -> str:
+    """nuScenes' names come in pairs: val of train, mini_val of mini_train, world_val of world_train."""
+    return split.removesuffix("train") + "val" if split.endswith("train") else ""

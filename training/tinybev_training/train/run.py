@@ -83,8 +83,10 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     identity = Identity(recipe, splits.digest)
     last = place.out / LAST_FILE
     step = _step_to_go_on_from(last, identity, resume)
-    if step >= recipe.steps and (place.out / BUNDLE_FOLDER).exists():
-        return Outcome(step, None)
+    if (place.out / BUNDLE_FOLDER).exists():
+        if step >= recipe.steps:
+            return Outcome(step, None)
+        raise UserError(f"{place.out / BUNDLE_FOLDER}: expected no bundle yet; remove it, or name another folder.")
     recorder = Recorder(recipe.rhythm, recipe.samples.accumulate)
     keeper = Keeper(place.out, recipe.rhythm, recorder)
     interruption = Interruption(keeper, recipe.samples.accumulate)
