@@ -120,6 +120,7 @@ def by_weather() -> dict[str, Picture]:
     """The front camera's picture in the demo's weather ("plain") and with each kind of weather at full strength."""
     scenario, camera = demo_scenario(), rig(90, 160)[0]
     wishes = {"plain": [], **{name: [f"{name}=1"] for name in ("night", "fog", "rain", "blur", "clouds")}}
+    wishes["thin fog"] = ["fog=0.3"]
     pictures = {}
     for name, wish in wishes.items():
         with one_thread():
@@ -140,6 +141,13 @@ def test_night_is_dark_and_fog_hides_what_is_far(by_weather: dict[str, Picture])
     assert night.rgb.mean() < 0.5 * day.rgb.mean()
     far = (day.depth > 50).numpy()
     assert fog.rgb[far].std() < 0.5 * day.rgb[far].std()
+
+
+def test_more_fog_hides_more(by_weather: dict[str, Picture]) -> None:
+    depth = by_weather["plain"].depth
+    there = ((depth > 20) & (depth < 60)).numpy()
+    contrast = [by_weather[name].rgb[there].std() for name in ("plain", "thin fog", "fog")]
+    assert contrast[0] > 1.5 * contrast[1] > 1.5 * 1.2 * contrast[2]
 
 
 def test_a_dead_camera_is_black() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tinybev_training.world.demo_scene import WEATHER, demo_scenario
@@ -47,6 +49,19 @@ def test_the_recorded_plan_ends_where_the_log_ends() -> None:
     assert frame.ego is not None
     with pytest.raises(UserError, match="reset"):
         simulation.step(standing_still())
+
+
+def test_a_plan_one_metre_beside_the_recorded_one_ends_one_metre_beside_the_log() -> None:
+    scenario = demo_scenario()
+    simulation = Simulation(image_size=(36, 64), weather=WEATHER)
+    frame = simulation.begin(scenario)
+    for _ in range(2):
+        plan = recorded_plan(simulation, frame.stamp_ns)
+        beside = plan.positions + np.stack([-np.sin(plan.yaws), np.cos(plan.yaws)], axis=1)
+        frame = simulation.step(replace(plan, positions=beside))
+    x, y, yaw = simulation.ego - scenario.at(frame.stamp_ns).ego
+    assert np.hypot(x, y) == pytest.approx(1.0, abs=1e-3)
+    assert yaw == pytest.approx(0.0, abs=1e-3)
 
 
 def test_the_ego_stays_where_its_plan_keeps_it() -> None:

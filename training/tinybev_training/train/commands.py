@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset")
     parser.add_argument("--version", default="v1.0-trainval", help="of its tables")
     parser.add_argument("--split", help="annotated samples to learn from, of the devkit or of splits.json")
-    parser.add_argument("--validation-split", help="samples to validate on; 'none' for none; default: of X_train, X_val")
+    parser.add_argument("--validation-split", help="samples to validate on, or 'none'; default: of X_train, X_val")
     parser.add_argument("--unlabelled-split", help="samples on which only the teacher speaks")
     parser.add_argument("--teacher", help="folder of a teacher's bundle or dumps, or 'self'")
     parser.add_argument("--out", type=Path, help="folder of the run; default: out/train/NAME-OF-THE-RECIPE")

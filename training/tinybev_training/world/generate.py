@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from shapely import MultiPoint
 
 from tinybev.errors import UserError
 from tinybev.types import DETECTION_CLASSES
-from tinybev_training.world.catalogue import EGO_REAR_AXLE_TO_CENTER, MODELS
+from tinybev_training.world.catalogue import EGO_MODEL, EGO_REAR_AXLE_TO_CENTER, MODELS
 from tinybev_training.world.network import generate_network
+from tinybev_training.world.overlaps import contacts, keep_apart
 from tinybev_training.world.placement import place
 from tinybev_training.world.roads import Bend, bend_roads, lay_surface
 from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario
@@ -30,7 +32,16 @@ NEAR_M = 30.0
 MIN_SPEED_MPS = 1.5
 """On average; a scene in which the ego only waits shows little."""
 ATTEMPTS = 40
+WINDOWS = 3
+"""Parts of the same traffic that an attempt tries, the liveliest first: simulating it is what takes the time."""
 MAX_DURATION_S = 60.0
+_PEDESTRIAN = DETECTION_CLASSES.index("pedestrian")
+JUMP_M = 1.5
+"""Who moves by more than this in a tick has been set elsewhere by SUMO, and is left out; pedestrians: a fifth of it."""
+CONTACT_M = 0.05
+"""Bodies reach into each other by no more than this at any tick that is looked at; who would is left out."""
+CONTACT_TICKS = 2
+"""Every second tick is looked at, every keyframe's among them."""
 
 
 def generate_scenario(seed: int, duration_s: float = 20.0, name: str | None = None) -> Scenario:
@@ -44,13 +55,12 @@ def generate_scenario(seed: int, duration_s: float = 20.0, name: str | None = No
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
         try:
-            scenario = _attempt(seed, rng, duration_s, name or f"world-{seed:06d}")
+            for scenario in _attempt(seed, rng, duration_s, name or f"world-{seed:06d}"):
+                if not absent_classes(scenario):
+                    return scenario
         except UserError as error:
             if "SUMO" in str(error):
                 raise
-            continue
-        if not absent_classes(scenario):
-            return scenario
     raise UserError(f"seed {seed} gave no scene with all ten classes in {ATTEMPTS} attempts; take another seed.")
 
 
@@ -63,35 +73,36 @@ def absent_classes(scenario: Scenario) -> list[str]:
     return [name for name in DETECTION_CLASSES if name not in seen]
 
 
-def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) -> Scenario:
+def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) -> Iterator[Scenario]:
+    """Scenarios of the same traffic, in which the ego drives; none where it hardly does."""
     with tempfile.TemporaryDirectory(prefix="tinybev-world-") as folder:
         network = generate_network(Path(folder), rng)
         tracks = simulate(network, rng, duration_s + LOOK_ROUND_S)
     ego_track = tracks[0]
-    ego = body_poses(ego_track)
+    whole = body_poses(ego_track)
     ticks = round(duration_s * 1e9 / TICK_NS) + 1
-    start = _liveliest(ego, ticks, rng)
-    ego = ego[start : start + ticks]
-    if np.linalg.norm(np.diff(ego[:, :2], axis=0), axis=1).sum() < MIN_SPEED_MPS * duration_s:
-        raise UserError("the ego stood still for nearly the whole scene; take another seed.")
-    # The plane is bent about the ego's track, so that its coordinates stay small.
-    bend = Bend.draw(rng, ego[:, :2].mean(axis=0))
-    window = MultiPoint(ego[::10, :2]).buffer(MARGIN_M)
-    surface = lay_surface(network, window)
-    placed = place(network, surface, window, ego[:, :2], rng)
-    ego_bent = bend.poses(ego)
-    ego_bent[:, :2] -= EGO_REAR_AXLE_TO_CENTER * np.stack([np.cos(ego_bent[:, 2]), np.sin(ego_bent[:, 2])], axis=1)
-    moving = [_cut(track, ego_track.first_tick + start, ticks) for track in tracks[1:]]
-    agents = _agents(moving, tracks[1:], placed.boxes, ego_bent, bend, rng)
-    props = _props(placed.props, bend, rng)
-    start_ns = FIRST_STAMP_NS + (seed % 1_000_000) * 600_000_000_000
-    roads = bend_roads(network, surface, window, bend)
-    return Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props)
+    for start in _liveliest(whole, ticks, rng):
+        ego = whole[start : start + ticks]
+        if np.linalg.norm(np.diff(ego[:, :2], axis=0), axis=1).sum() < MIN_SPEED_MPS * duration_s:
+            return
+        # The plane is bent about the ego's track, so that its coordinates stay small.
+        bend = Bend.draw(rng, ego[:, :2].mean(axis=0))
+        window = MultiPoint(ego[::10, :2]).buffer(MARGIN_M)
+        surface = lay_surface(network, window)
+        placed = place(network, surface, window, ego[:, :2], rng)
+        ego_bent = bend.poses(ego)
+        ego_bent[:, :2] -= EGO_REAR_AXLE_TO_CENTER * np.stack([np.cos(ego_bent[:, 2]), np.sin(ego_bent[:, 2])], axis=1)
+        moving = [_cut(track, ego_track.first_tick + start, ticks) for track in tracks[1:]]
+        agents = _agents(moving, tracks[1:], placed.boxes, ego_bent, bend, rng)
+        props = _props(placed.props, bend, rng)
+        start_ns = FIRST_STAMP_NS + (seed % 1_000_000) * 600_000_000_000
+        roads = bend_roads(network, surface, window, bend)
+        yield Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props)
 
 
-def _liveliest(ego: NDArray[np.float64], ticks: int, rng: np.random.Generator) -> int:
-    """The first tick of the window, out of a few at random, in which the ego drives and turns the most."""
-    starts = rng.integers(20, max(21, len(ego) - ticks), 6)
+def _liveliest(ego: NDArray[np.float64], ticks: int, rng: np.random.Generator) -> list[int]:
+    """The first ticks of some windows, out of a few, in which the ego drives and turns the most; best first."""
+    starts = rng.integers(20, max(21, len(ego) - ticks), 2 * WINDOWS)
 
     def score(start: int) -> float:
         part = ego[start : start + ticks]
@@ -99,7 +110,7 @@ def _liveliest(ego: NDArray[np.float64], ticks: int, rng: np.random.Generator) -
         turned = np.abs(np.diff(np.unwrap(part[:, 2]))).sum()
         return float(min(driven, 120.0) + 40.0 * min(turned, 2.5))
 
-    return int(max(starts, key=score))
+    return sorted({int(start) for start in starts}, key=score, reverse=True)[:WINDOWS]
 
 
 def _cut(track: Track, start: int, ticks: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -125,11 +136,21 @@ def _agents(
     present = np.stack([part[1] for part in [*moving, *standing]], axis=1)
     gap = np.linalg.norm(poses[:, :, :2] - ego[:, None, :2], axis=2)
     kept = ((gap < AGENT_RANGE_M) & present).any(axis=0)
-    # Nobody may stand in the ego's way by an accident of placement.
+    steps = np.linalg.norm(np.diff(poses[:, :, :2], axis=0), axis=2)
+    limits = np.array([JUMP_M if MODELS[model].class_id != _PEDESTRIAN else JUMP_M / 5 for model in models])
+    kept &= ~((steps > limits) & present[1:] & present[:-1]).any(axis=0)
     parked = np.arange(len(models)) >= len(moving)
     sizes = np.array([_size(model, rng) for model in models])
-    kept &= ~(parked & (gap < 1.6).any(axis=0))
     chosen = np.flatnonzero(kept)
+    rank = np.array([_rank(model, bool(stands)) for model, stands in zip(models, parked, strict=True)])[chosen]
+    apart = _apart(poses[:, chosen], sizes[chosen], present[:, chosen], rank, ego)
+    # A tractor and its trailer come one after the other, and neither drives alone.
+    trailers = np.array([track.offset > 0 for track in tracks] + [False] * len(boxes))[chosen]
+    for trailer in np.flatnonzero(trailers):
+        apart[[trailer - 1, trailer]] = (
+            apart[trailer] and apart[trailer - 1] and chosen[trailer - 1] == chosen[trailer] - 1
+        )
+    chosen = chosen[apart]
     return Agents(
         models=np.array(models, dtype=np.int32)[chosen],
         looks=rng.integers(0, 1 << 30, len(models)).astype(np.int32)[chosen],
@@ -138,6 +159,36 @@ def _agents(
         present=present[:, chosen],
         parked=parked[chosen],
     )
+
+
+def _apart(
+    poses: NDArray[np.float64],
+    sizes: NDArray[np.float64],
+    present: NDArray[np.bool_],
+    rank: NDArray[np.int64],
+    ego: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """(N,) which agents stay, so that no two, and none and the ego, run into each other; lower ranks stay first.
+
+    SUMO keeps apart what it drives on lanes, but it knows neither of what is parked nor how a body swings in a curve,
+    and lets pedestrians squeeze past each other.
+    """
+    body = ego.copy()
+    body[:, :2] += EGO_REAR_AXLE_TO_CENTER * np.stack([np.cos(ego[:, 2]), np.sin(ego[:, 2])], axis=1)
+    with_ego = np.concatenate([body[:, None], poses], axis=1)[::CONTACT_TICKS]
+    there = np.concatenate([np.ones((len(ego), 1), dtype=np.bool_), present], axis=1)[::CONTACT_TICKS]
+    touching = contacts(with_ego, np.concatenate([[EGO_MODEL.size], sizes]), there, CONTACT_M)
+    return keep_apart(touching, np.concatenate([[-1], rank]))[1:]
+
+
+def _rank(model: int, parked: bool) -> int:
+    """Who stays where two would touch: who drives before who is parked, road works, who walks, who stands."""
+    kind = MODELS[model].detection_class
+    if kind == "pedestrian":
+        return 4 if parked else 3
+    if kind in ("traffic_cone", "barrier"):
+        return 2
+    return 1 if parked else 0
 
 
 def _rounded(poses: NDArray[np.float64]) -> NDArray[np.float32]:

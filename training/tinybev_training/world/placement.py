@@ -101,13 +101,13 @@ def _park(placed: Placed, lane: Lane, start: float, end: float, wanted: list[str
 
 
 def _road_works(placed: Placed, lane: Lane, start: float, rng: np.random.Generator) -> None:
-    """An excavator on 22 m of the strip, barriers along the traffic, cones at both ends."""
+    """An excavator on the strip and the edge of the pavement, barriers along the traffic, cones at both ends."""
     cone, barrier, excavator = (MODEL_IDS[name] for name in ("traffic_cone", "barrier", "excavator"))
-    x, y, yaw = _along(lane, start + 11.0, -0.1)
-    placed.boxes.append((excavator, x, y, yaw + float(rng.choice([0.0, math.pi])) + float(rng.normal(0, 0.05))))
-    edge = lane.width / 2 - 0.2
+    x, y, yaw = _along(lane, start + 11.0, -0.6)
+    placed.boxes.append((excavator, x, y, yaw + float(rng.choice([0.0, math.pi])) + float(rng.uniform(-0.02, 0.02))))
+    edge = lane.width / 2
     for index in range(6):
-        x, y, yaw = _along(lane, start + 5.0 + index * 2.4, edge)
+        x, y, yaw = _along(lane, start + 5.2 + index * 2.36, edge)
         placed.boxes.append((barrier, x, y, yaw + math.pi / 2 + float(rng.normal(0, 0.04))))
     for ramp, distances in ((1, (0.0, 1.3, 2.6, 3.9)), (-1, (18.4, 19.7, 21.0, 22.3))):
         for step, distance in enumerate(distances if ramp > 0 else distances[::-1]):
@@ -124,9 +124,7 @@ def _standing_people(placed: Placed, walks: list[Lane], rng: np.random.Generator
         placed.boxes.append((MODEL_IDS["adult"], x, y, float(rng.uniform(-math.pi, math.pi))))
         if rng.random() < 0.5:  # two who talk
             angle = float(rng.uniform(-math.pi, math.pi))
-            placed.boxes.append(
-                (MODEL_IDS["adult"], x + 0.8 * math.cos(angle), y + 0.8 * math.sin(angle), angle + math.pi)
-            )
+            placed.boxes.append((MODEL_IDS["adult"], x + math.cos(angle), y + math.sin(angle), angle + math.pi))
 
 
 def _furniture(placed: Placed, network: Network, walks: list[Lane], surface: Surface, rng: np.random.Generator) -> None:

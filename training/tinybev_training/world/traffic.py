@@ -19,6 +19,12 @@ TICK_S = TICK_NS / 1e9
 WARM_UP_S = 25.0
 """Traffic fills the streets before the ego enters."""
 GAP_TO_TRAILER = 0.7
+BODY_SMOOTHING_S = 0.2
+"""SUMO moves a vehicle by up to 0.6 m at once where lanes meet at an angle; that is spread by this deviation."""
+WALKER_SMOOTHING_S = 0.35
+PATH_STEP_M = 0.8
+APPROACH_M = 40.0
+"""A vehicle that appears on the road has come straight from this far behind."""
 _TRAILER = MODELS[MODEL_IDS["trailer"]]
 
 
@@ -221,20 +227,27 @@ def body_poses(track: Track) -> NDArray[np.float64]:
     """Poses (T, 3), x, y, yaw of the middle of a vehicle's body: it lies along the track that its front has driven.
 
     The rear follows where the front has been, so that long vehicles swing through a curve as real ones do, and a
-    trailer follows its tractor.
+    trailer follows its tractor. Where SUMO sets a vehicle sideways or back, as it does at the seams between lanes and
+    in queues, the body goes on smoothly: it neither turns on the spot nor backs. This is our own design.
     """
-    back = 40.0
-    heading = np.array([math.cos(track.yaws[0]), math.sin(track.yaws[0])])
-    steps = np.linalg.norm(np.diff(track.points, axis=0), axis=1)
-    moving = np.concatenate([[True], steps > 1e-4])
-    path = np.concatenate([(track.points[0] - back * heading)[None], track.points[moving]])
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
-    front_at = along[1:][np.cumsum(moving) - 1] - track.offset
+    points = _smoothed(track.points, BODY_SMOOTHING_S)
+    heading = np.stack([np.cos(track.yaws), np.sin(track.yaws)], axis=1)
+    forward = np.maximum((np.diff(points, axis=0) * heading[1:]).sum(axis=1), 0.0)
+    driven = np.concatenate([[0.0], np.cumsum(forward)])
+    # The path is known every PATH_STEP_M of progress: what moves less is not a change of direction.
+    knots = np.arange(0.0, driven[-1] + PATH_STEP_M, PATH_STEP_M)
+    first = np.unique(driven, return_index=True)[1]
+    path = np.stack([np.interp(knots, driven[first], points[first, axis]) for axis in (0, 1)], axis=1)
+    beyond = np.maximum(knots - driven[-1], 0.0)
+    path += beyond[:, None] * heading[-1]
+    knots = np.concatenate([[-APPROACH_M], knots])
+    path = np.concatenate([(path[0] - APPROACH_M * heading[0])[None], path])
+    front_at = driven - track.offset
     # The wheels, not the bumpers, follow the track; the overhangs stick out.
     base = 0.72 * track.length
     overhang = (track.length - base) / 2
     front, rear = (
-        np.stack([np.interp(front_at - distance, along, path[:, axis]) for axis in (0, 1)], axis=1)
+        np.stack([np.interp(front_at - distance, knots, path[:, axis]) for axis in (0, 1)], axis=1)
         for distance in (overhang, overhang + base)
     )
     middle = (front + rear) / 2
@@ -243,21 +256,25 @@ def body_poses(track: Track) -> NDArray[np.float64]:
 
 
 def walker_poses(track: Track) -> NDArray[np.float64]:
-    """Poses (T, 3) of a pedestrian, smoothed over half a second; who stands keeps looking where they went."""
-    kernel = np.ones(11) / 11
-    padded = np.pad(track.points, ((5, 5), (0, 0)), mode="edge")
-    points = np.stack([np.convolve(padded[:, axis], kernel, mode="valid") for axis in (0, 1)], axis=1)
+    """Poses (T, 3) of a pedestrian, smoothed, as SUMO's change stripes at once; who stands keeps looking ahead."""
+    points = _smoothed(track.points, WALKER_SMOOTHING_S)
     ahead = np.concatenate([points[8:], np.repeat(points[-1:], min(8, len(points)), axis=0)])[: len(points)]
     moved = ahead - points
     yaw = np.arctan2(moved[:, 1], moved[:, 0])
-    standing = np.linalg.norm(moved, axis=1) < 0.03
-    yaw[standing] = np.nan
-    known = np.flatnonzero(~np.isnan(yaw))
+    known = np.flatnonzero(np.linalg.norm(moved, axis=1) >= 0.03)
     if len(known) == 0:
         yaw = track.yaws.copy()
     else:
-        held = np.maximum.accumulate(np.where(np.isnan(yaw), 0, np.arange(len(yaw))))
-        held[: known[0]] = known[0]
-        yaw = yaw[held]
-    unwrapped = np.convolve(np.pad(np.unwrap(yaw), (5, 5), mode="edge"), kernel, mode="valid")
-    return np.concatenate([points, unwrapped[:, None]], axis=1)
+        last_known = np.maximum(np.searchsorted(known, np.arange(len(yaw)), side="right") - 1, 0)
+        yaw = yaw[known[last_known]]
+    return np.concatenate([points, _smoothed(np.unwrap(yaw)[:, None], WALKER_SMOOTHING_S)], axis=1)
+
+
+def _smoothed(values: NDArray[np.float64], sigma_s: float) -> NDArray[np.float64]:
+    """Rows (T, D) at 20 Hz, smoothed by a Gaussian over time; the ends keep their rate of change."""
+    reach = math.ceil(3 * sigma_s / TICK_S)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * TICK_S / sigma_s) ** 2)
+    if len(values) <= reach:
+        return values
+    padded = np.pad(values, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
+    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)
