@@ -15,7 +15,7 @@ from typing import Any
 
 from tinybev.errors import UserError
 from tinybev.frames import IncompletePolicy, SyncOptions
-from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.options import BACKENDS, PipelineOptions
 from tinybev.types import CAMERAS
 
 Value = bool | int | float | str
@@ -93,11 +93,16 @@ class NodeConfig:
     bundle: str = _parameter(
         "untrained:nano", "weights and manifest: a folder, or `untrained:VARIANT[:SEED]` for seeded weights"
     )
+    backend: str = _parameter(
+        _PIPELINE.backend,
+        "what runs the network; auto: openvino on a CPU where it is installed, else torch; both in float32",
+        choices=BACKENDS,
+    )
     device: str = _parameter(
         _PIPELINE.device, "where the network runs; auto: cuda where PyTorch finds it", choices=("auto", "cpu", "cuda")
     )
     threads: int = _parameter(
-        _PIPELINE.threads, "threads of the network on the CPU; 0: PyTorch's choice", minimum=0, maximum=256
+        _PIPELINE.threads, "threads of the network on the CPU; 0: the backend's choice", minimum=0, maximum=256
     )
     score_threshold: float = _parameter(
         _PIPELINE.score_threshold, "objects below this confidence are left out", minimum=0, maximum=1

@@ -67,6 +67,10 @@ class Splat(nn.Module):
 
     def forward(self, lifted: Lifted, indices: SplatIndices) -> Tensor:
         """The lifted features (B, C, X, Y) in base_link."""
+        return self.pool(lifted, indices).permute(0, 3, 1, 2).contiguous()
+
+    def pool(self, lifted: Lifted, indices: SplatIndices) -> Tensor:
+        """The same as (B, X, Y, C), as they are summed: another order of the memory costs more than the sums."""
         depth_flat = lifted.depth_logits_BNDHW.softmax(dim=2).flatten()
         # Under autocast a softmax is float32 and the context is not; embedding_bag wants one type.
         depth_flat = depth_flat.to(lifted.context_BNHWC.dtype)
@@ -79,7 +83,7 @@ class Splat(nn.Module):
             per_sample_weights=pair_weight_P,
         )
         rows, columns = self._grid_shape
-        return bev_GC.view(-1, rows, columns, bev_GC.shape[1]).permute(0, 3, 1, 2).contiguous()
+        return bev_GC.view(-1, rows, columns, bev_GC.shape[1])
 
 
 def normalised_intrinsics(intrinsics_N33: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -18,7 +18,7 @@ from tinybev.model.heads.occupancy import OccupancyHead, OccupancyOutputs
 from tinybev.model.heads.peaks import Peaks, find_peaks
 from tinybev.model.heads.planning import PlanConditions, PlanningHead, PlanOutputs
 from tinybev.model.lift_geometry import SplatIndices
-from tinybev.model.lift_splat import Lift, Splat
+from tinybev.model.lift_splat import Lift, Lifted, Splat
 from tinybev.model.temporal import Memory, TemporalFusion
 
 
@@ -91,6 +91,27 @@ class Student(nn.Module):
             agents: whose futures to predict, for training on annotated agents; the network's own peaks by default.
         """
         stem_BCXY, depth_logits_BNDHW = self.look(inputs)
+        return self.conclude(stem_BCXY, depth_logits_BNDHW, inputs.conditions, memory, agents)
+
+    def look(self, inputs: StudentInputs) -> tuple[Tensor, Tensor]:
+        """The part that sees one frame alone: stem features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
+        lifted = self.see(inputs.images_BN3HW, inputs.intrinsics_BN4)
+        return self.bev_stem(self.splat(lifted, inputs.splat)), lifted.depth_logits_BNDHW
+
+    def see(self, images_BN3HW: Tensor, intrinsics_BN4: Tensor) -> Lifted:
+        """The part that works on images; see ``StudentInputs`` for the arguments."""
+        feat = self.neck(self.backbone(images_BN3HW.flatten(0, 1)))
+        return self.lift(feat.unflatten(0, images_BN3HW.shape[:2]), intrinsics_BN4)
+
+    def conclude(
+        self,
+        stem_BCXY: Tensor,
+        depth_logits_BNDHW: Tensor,
+        conditions: PlanConditions,
+        memory: Memory | None = None,
+        agents: Peaks | None = None,
+    ) -> StudentOutputs:
+        """The part that works on the grid, after the stem; ``depth_logits_BNDHW`` is handed through."""
         features = self.bev_encoder(self._remember(stem_BCXY, memory))
         bev_BCXY = features.fine_BCXY
         detection = self.detection_head(bev_BCXY)
@@ -102,17 +123,11 @@ class Student(nn.Module):
             detection=detection,
             map_BKXY=self.map_head(bev_BCXY),
             occupancy=self.occupancy_head(bev_BCXY),
-            plan=self.planning_head(features, inputs.conditions),
+            plan=self.planning_head(features, conditions),
             agents=agents,
             motion=self.motion_head(features, detection, agents),
             stem_BCXY=stem_BCXY,
         )
-
-    def look(self, inputs: StudentInputs) -> tuple[Tensor, Tensor]:
-        """The part that sees one frame alone: stem features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
-        feat = self.neck(self.backbone(inputs.images_BN3HW.flatten(0, 1)))
-        lifted = self.lift(feat.unflatten(0, inputs.images_BN3HW.shape[:2]), inputs.intrinsics_BN4)
-        return self.bev_stem(self.splat(lifted, inputs.splat)), lifted.depth_logits_BNDHW
 
     def _remember(self, stem_BCXY: Tensor, memory: Memory | None) -> Tensor:
         if (memory is None) != (self.temporal is None):

@@ -1,15 +1,27 @@
-"""``tinybev export``: writes a bundle from seeded weights, from another bundle, or from a training checkpoint."""
+"""``tinybev export``: writes a bundle from seeded weights, another bundle or a training checkpoint; or its network.
+
+The formats of other runtimes are two files, ``image`` and ``bev``, with the pooling between them left to the caller.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from tinybev.errors import UserError
 from tinybev.model.config import VARIANTS, find_variant
-from tinybev.runtime.bundle import UNTRAINED, Bundle, load_bundle, make_bundle, read_weights, save_bundle
+from tinybev.runtime.backends import onnx_export, openvino_runtime
+from tinybev.runtime.backends.export_cache import WritePart, export_parts
+from tinybev.runtime.bundle import MANIFEST_FILE, UNTRAINED, Bundle, load_bundle, make_bundle, read_weights, save_bundle
 
 BUNDLES_FOLDER = Path("out/bundles")
+BUNDLE_FORMAT = "bundle"
+NETWORK_FORMATS: Mapping[str, tuple[str, WritePart]] = {
+    "onnx": (onnx_export.SUFFIX, onnx_export.write_onnx),
+    "openvino": (openvino_runtime.SUFFIX, openvino_runtime.write_openvino),
+}
+"""Suffix and writer of each format that other runtimes read."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,19 +29,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source", help=f"{UNTRAINED}VARIANT[:SEED], a bundle's folder, or the .safetensors file of a checkpoint"
     )
-    parser.add_argument("--output", type=Path, help=f"folder to write (default: {BUNDLES_FOLDER}/NAME)")
+    parser.add_argument(
+        "--format",
+        choices=(BUNDLE_FORMAT, *NETWORK_FORMATS),
+        default=BUNDLE_FORMAT,
+        help="bundle: weights and manifest; onnx, openvino: the network beside a bundle (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help=f"folder to write (default: {BUNDLES_FOLDER}/NAME, and in it a folder of the format's name)",
+    )
     parser.add_argument("--name", help="name of the bundle (default: the source's own)")
     parser.add_argument("--variant", help=f"of a checkpoint: {', '.join(VARIANTS)}")
     parser.add_argument("--trained-on", help="of a checkpoint: the data it was trained on, in words")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the bundle and prints where it is."""
+    """Writes the bundle, or its network in another runtime's format, and prints where it is."""
     bundle = _read_source(arguments)
     folder = arguments.output or BUNDLES_FOLDER / bundle.manifest.name
-    save_bundle(bundle, folder)
+    if arguments.format == BUNDLE_FORMAT:
+        save_bundle(bundle, folder)
+    else:
+        folder = arguments.output or folder / arguments.format
+        write_network(bundle, folder, arguments.format)
     print(f"{folder}: {bundle.info.name}, trained on {bundle.info.trained_on}, sha256 {bundle.info.sha256}")
     return 0
+
+
+def write_network(bundle: Bundle, folder: Path, format_name: str) -> None:
+    """Writes image part and BEV part in one of ``NETWORK_FORMATS``, and the manifest that says whose they are.
+
+    What an interrupted export of the same bundle left is kept, so that only the rest is written.
+
+    Raises:
+        UserError: the folder belongs to another bundle or cannot be written to, or a package is missing.
+    """
+    manifest_path, manifest_text = folder / MANIFEST_FILE, bundle.manifest.to_json()
+    if manifest_path.is_file():
+        if manifest_path.read_text(encoding="utf-8") != manifest_text:
+            raise UserError(f"{folder}: expected an export of this bundle, got another's; name another folder.")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: expected an empty folder, or an export of this bundle; name another folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest_path.write_text(manifest_text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: expected a place that can be written to, got {error}.") from error
+    export_parts(bundle.build_student, folder, *NETWORK_FORMATS[format_name])
 
 
 def _read_source(arguments: argparse.Namespace) -> Bundle:

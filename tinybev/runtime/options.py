@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+AUTO = "auto"
+BACKENDS = (
+    AUTO,
+    "torch",
+    "torch-bf16",
+    "torch-compile",
+    "torch-cuda-graphs",
+    "openvino",
+    "openvino-bf16",
+    "onnxruntime",
+)
+"""What can run the network; those with bf16, compile and cuda-graphs compute in bfloat16, the others in float32."""
+
 
 @dataclass(frozen=True)
 class PipelineOptions:
     """Choices of whoever runs the network; the node has a parameter of the same name for each.
 
     Attributes:
+        backend: one of ``BACKENDS``; "auto": openvino on a CPU where it is installed, else torch.
         device: "cpu", "cuda", or "auto": cuda where PyTorch finds it.
-        threads: of the network on the CPU; 0 leaves PyTorch's choice.
+        threads: of the network on the CPU; 0 leaves the backend's choice.
         score_threshold: objects below this confidence are left out.
         max_objects: at most this many objects, the best ones; a network finds no more than its ``max_agents``.
         map_threshold: from this probability on a cell belongs to a map class.
@@ -20,6 +34,7 @@ class PipelineOptions:
         use_ego_status: tell the planner speed, yaw rate and acceleration where they are known.
     """
 
+    backend: str = AUTO
     device: str = "auto"
     threads: int = 0
     score_threshold: float = 0.3

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 
 from tinybev.runtime.backends.backend import Backend
-from tinybev.runtime.backends.torch_eager import TorchEager
+from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bev_memory import BevMemory
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.decode.detection import decode_detections
@@ -30,14 +30,16 @@ class Pipeline:
         options: what whoever runs it may choose.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the backend or the device is not there, or they do not fit each other.
     """
 
     def __init__(self, bundle: Bundle, options: PipelineOptions | None = None) -> None:
         self._options = options or PipelineOptions()
         self._config = bundle.config
         self.weights: WeightsInfo = bundle.info
-        self._backend: Backend = TorchEager(bundle.build_student(), self._options.device, self._options.threads)
+        self._backend: Backend = open_backend(
+            bundle, self._options.backend, self._options.device, self._options.threads
+        )
         self._preprocessor = Preprocessor(self._config, self._options.use_ego_status)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._tracker = Tracker()
@@ -47,6 +49,11 @@ class Pipeline:
     def device(self) -> str:
         """Where the network runs: "cpu" or "cuda"."""
         return self._backend.device
+
+    @property
+    def backend(self) -> str:
+        """What the network runs with, one of ``BACKENDS`` other than "auto"."""
+        return self._backend.name
 
     @property
     def rejected(self) -> Mapping[str, str]:

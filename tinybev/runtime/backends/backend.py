@@ -1,4 +1,4 @@
-"""The interface of a runtime, and the choice of one."""
+"""The interface of a runtime."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ class Backend(Protocol):
     """Runs one student."""
 
     @property
+    def name(self) -> str:
+        """Its name among the choices of the option ``backend``."""
+
+    @property
     def device(self) -> str:
         """Where it runs, for people: "cpu" or "cuda"."""
 
+    @property
+    def precision(self) -> str:
+        """In which its convolutions are computed: "float32" or "bfloat16"."""
+
     def infer(self, inputs: StudentInputs, memory: Memory | None) -> StudentOutputs:
-        """The raw outputs, on the CPU; ``memory`` as ``Student.forward`` takes it."""
+        """The raw outputs, float32 and on the CPU, which no later call overwrites; ``memory`` as the student's."""

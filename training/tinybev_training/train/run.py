@@ -16,7 +16,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from tinybev.errors import UserError
-from tinybev.runtime.backends.torch_eager import choose_device
+from tinybev.runtime.backends.torch_device import choose_device
 from tinybev_training.data.batch import Batch
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.network import check_lidar

@@ -1,0 +1,130 @@
+"""The speed benches: what is compared is the same work, and the figures follow from the samples."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tinybev.bench import disturbance
+from tinybev.bench.decode import DECODERS
+from tinybev.bench.disturbance import Stopwatch, waited_us
+from tinybev.bench.interleaved import Sample, Timing, Work, time_in_turns
+from tinybev.bench.made_frame import IMAGE_SIZE, made_frame
+from tinybev.bench.speed_row import SpeedRow, speed_row
+from tinybev.bench.splat import pools, random_lifted
+from tinybev.cli import main
+from tinybev.errors import UserError
+from tinybev.model.config import find_variant
+from tinybev.runtime.crop import Crop
+from tinybev.runtime.preprocess import Preprocessor
+from tinybev.types import CAMERAS
+
+NANO = find_variant("nano")
+
+
+@dataclass(frozen=True)
+class Count:
+    """Work that a test can hand to another process."""
+
+    upto: int
+
+    def __call__(self) -> Work:
+        if self.upto < 0:
+            raise UserError("expected a number to count to.")
+        return lambda: sum(range(self.upto))
+
+
+def test_every_way_of_pooling_gives_the_same() -> None:
+    indices = Preprocessor(NANO, use_ego_status=False).prepare(made_frame()).inputs.splat
+    lifted = random_lifted(NANO)
+    pooled = {name: pool(lifted, indices) for name, pool in pools(NANO).items()}
+    assert pooled["embedding_bag"].abs().sum() > 0
+    for name, value in pooled.items():
+        torch.testing.assert_close(value, pooled["embedding_bag"], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_both_ways_of_decoding_show_the_same_picture() -> None:
+    frame = made_frame()
+    assert tuple(frame.images) == CAMERAS
+    image = frame.images["CAM_BACK"].image
+    assert isinstance(image, bytes)
+    assert image != frame.images["CAM_FRONT"].image
+    crop = Crop.fit(IMAGE_SIZE, NANO.image_size)
+    full, reduced = (decode(image, crop).astype(float) for decode in DECODERS.values())
+    assert full.shape == reduced.shape == (*NANO.image_size, 3)
+    assert np.abs(full - reduced).mean() < 3.0
+
+
+def test_variants_take_turns_and_one_that_cannot_run_says_why() -> None:
+    timings, absent = time_in_turns({"few": Count(10), "none": Count(-1), "many": Count(1000)}, rounds=3)
+    assert absent == {"none": "expected a number to count to."}
+    assert set(timings) == {"few", "many"}
+    for timing in timings.values():
+        assert len(timing.samples) == 3
+        assert all(sample.wall_s > 0 for sample in timing.samples)
+        assert timing.peak_memory_mb > 1
+
+
+def test_disturbed_samples_are_left_out_where_enough_are_clean() -> None:
+    clean = Timing((*[Sample(0.010, False)] * 3, Sample(5.0, True)), 1.0)
+    assert clean.clean
+    assert clean.percentile_ms(95) == pytest.approx(10.0)
+    row = speed_row("network", "v", "b", "float32", 2, clean, Timing((Sample(0.040, False),) * 3, 1.0), 2e9, 400.0)
+    assert (row.p50_ms, row.ratio_to_torch_fp32, row.gflops, row.share_of_peak) == (10.0, 4.0, 200.0, 0.5)
+    assert (row.samples, row.disturbed) == (3, False)
+    few = Timing((Sample(0.010, False), Sample(0.030, True), Sample(0.030, True)), 1.0)
+    row = speed_row("network", "v", "b", "float32", 2, few, None)
+    assert (row.p50_ms, row.samples, row.disturbed, row.ratio_to_torch_fp32, row.gflops) == (30.0, 3, True, None, None)
+
+
+@pytest.mark.parametrize(("waited", "disturbed"), [((0, 0), False), ((5, 5_000_005), True)])
+def test_a_block_is_disturbed_by_what_waited_meanwhile(
+    waited: tuple[int, int], disturbed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressure = tmp_path / "cpu"
+    monkeypatch.setattr(disturbance, "PRESSURE_FILE", pressure)
+    line = "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    pressure.write_text(line.format(waited[0]))
+    with Stopwatch() as stopwatch:
+        pressure.write_text(line.format(waited[1]))
+    assert stopwatch.disturbed is disturbed
+
+
+def test_a_machine_that_does_not_tell_disturbs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disturbance, "PRESSURE_FILE", tmp_path / "absent")
+    assert waited_us() is None
+    with Stopwatch() as stopwatch:
+        pass
+    assert stopwatch.disturbed is False
+
+
+def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "rows.json"
+    options = ["--bundle", "untrained:nano", "--rounds", "3", "--threads", "1", "--backends", "torch-bf16"]
+    assert main(["bench", "--only", "network", *options, "--json", str(out)]) == 0
+    rows = [SpeedRow(**row) for row in json.loads(out.read_text())["network"]]
+    assert [(row.what, row.backend, row.precision, row.threads) for row in rows] == [
+        ("network", "torch", "float32", 1),
+        ("network", "torch-bf16", "bfloat16", 1),
+    ]
+    assert rows[0].ratio_to_torch_fp32 == 1.0
+    assert all(row.p50_ms > 0 and row.gflops and row.share_of_peak for row in rows)
+    assert "| network | tinybev-nano | torch-bf16 | bfloat16 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--only", "sync"], "bench sync: expected --dataroot"),
+        (["--rounds", "0"], "--rounds and --threads: expected at least 1 and 0, got 0 and 0"),
+        (["--only", "network", "--backends", "tpu"], "--backends: expected some of auto, torch"),
+    ],
+)
+def test_refusals(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""The network through every backend, in turns, against torch in float32 and the highest rate of a convolution."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from tinybev.bench.interleaved import Prepare, Timing, Work, time_in_turns
+from tinybev.bench.made_frame import made_frame
+from tinybev.bench.speed_row import speed_row, table
+from tinybev.errors import UserError
+from tinybev.model.summary import summarize
+from tinybev.runtime.backends.choice import open_backend
+from tinybev.runtime.bundle import UNTRAINED, load_bundle
+from tinybev.runtime.options import AUTO, BACKENDS
+from tinybev.runtime.preprocess import Preprocessor
+
+DESCRIPTION = "the network through the backends (--bundle, --backends, --threads, --rounds)"
+DEFAULT_BUNDLE = UNTRAINED + "base"
+YARDSTICK = "torch"
+_PRECISIONS = ("float32", "bfloat16")
+_PEAK = "convolution, "
+
+
+def run(args: argparse.Namespace) -> list[dict[str, object]]:
+    """Measures, prints the table, and returns its rows.
+
+    Raises:
+        UserError: a backend is unknown, or the bundle cannot be loaded.
+    """
+    names = args.backends or [name for name in BACKENDS if name not in (AUTO, "torch-compile")]
+    if unknown := [name for name in names if name not in BACKENDS]:
+        raise UserError(f"--backends: expected some of {', '.join(BACKENDS)}, got {', '.join(unknown)}; correct them.")
+    spec = args.bundle or DEFAULT_BUNDLE
+    config = load_bundle(spec).config
+    threads = args.threads or torch.get_num_threads()
+    variants: dict[str, Prepare] = {name: _Infer(spec, name, threads) for name in dict.fromkeys([YARDSTICK, *names])}
+    for precision in _PRECISIONS:
+        variants[_PEAK + precision] = _Convolve(precision, threads)
+    timings, absent = time_in_turns(variants, args.rounds)
+    operations = 2.0 * summarize(config).macs
+    rows = []
+    for name, timing in timings.items():
+        if name.startswith(_PEAK):
+            continue
+        precision = precision_of(name)
+        peak = _peak_gflops(timings[_PEAK + precision])
+        rows.append(
+            speed_row("network", config.name, name, precision, threads, timing, timings[YARDSTICK], operations, peak)
+        )
+    print(table(rows, absent))
+    return [asdict(row) for row in rows]
+
+
+def precision_of(backend: str) -> str:
+    """In which a backend's convolutions are computed."""
+    reduced = backend.endswith("bf16") or backend in ("torch-compile", "torch-cuda-graphs")
+    return "bfloat16" if reduced else "float32"
+
+
+@dataclass(frozen=True)
+class _Infer:
+    """One frame through a backend."""
+
+    spec: str
+    backend: str
+    threads: int
+
+    def __call__(self) -> Work:
+        bundle = load_bundle(self.spec)
+        torch.set_num_threads(self.threads)
+        runner = open_backend(bundle, self.backend, "auto", self.threads)
+        inputs = Preprocessor(bundle.config, use_ego_status=False).prepare(made_frame()).inputs
+        if bundle.config.memory_frames:
+            raise UserError("bench network: expected a network without memory; it would time frames without a past.")
+        return lambda: runner.infer(inputs, None)
+
+
+@dataclass(frozen=True)
+class _Convolve:
+    """A convolution that keeps every core busy with arithmetic: 3 x 3, 128 channels, about the middle of a ResNet."""
+
+    precision: str
+    threads: int
+
+    channels = 128
+    height, width, batch = 64, 176, 6
+
+    def __call__(self) -> Work:
+        torch.set_num_threads(self.threads)
+        kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
+        layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(kind)
+        layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = torch.randn(self.batch, self.channels, self.height, self.width, dtype=kind)
+        images = images.to(memory_format=torch.channels_last)
+
+        def convolve() -> object:
+            with torch.inference_mode():
+                return layer(images)
+
+        return convolve
+
+    @classmethod
+    def operations(cls) -> float:
+        """Of one run; two for a multiply-accumulate."""
+        return 2.0 * cls.batch * cls.height * cls.width * 9 * cls.channels**2
+
+
+def _peak_gflops(timing: Timing) -> float:
+    """The highest rate that any turn reached: what disturbs a sample can only slow it down."""
+    return _Convolve.operations() / min(sample.wall_s for sample in timing.samples) / 1e9

@@ -1,0 +1,57 @@
+"""Which runtimes there are, and which one ``auto`` means."""
+
+from __future__ import annotations
+
+import torch
+
+from tinybev.errors import UserError
+from tinybev.runtime.backends.backend import Backend
+from tinybev.runtime.backends.onnx_runtime import open_onnx_runtime
+from tinybev.runtime.backends.openvino_runtime import open_openvino, openvino_is_installed
+from tinybev.runtime.backends.reduced_precision import in_bfloat16
+from tinybev.runtime.backends.torch_compiled import open_compiled, open_cuda_graphs
+from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_eager import TorchEager
+from tinybev.runtime.bundle import Bundle
+from tinybev.runtime.options import AUTO, BACKENDS
+
+_CPU_ONLY = ("openvino", "openvino-bf16", "onnxruntime")
+
+
+def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Backend:
+    """A runtime with the bundle's weights in it.
+
+    ``auto`` computes in float32: openvino on a CPU where it is installed, else torch.
+
+    Args:
+        bundle: weights and configuration.
+        backend: one of ``BACKENDS``.
+        device: "cpu", "cuda", or "auto": cuda where PyTorch finds it and the backend can use it.
+        threads: of the network on the CPU; 0 leaves the runtime's choice.
+
+    Raises:
+        UserError: a name is unknown, the backend does not run on the device, or what it needs is not there.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}; choose one.")
+    if backend in _CPU_ONLY and device == "cuda":
+        raise UserError(f"backend {backend!r}: expected device cpu or auto, got cuda; choose torch-cuda-graphs.")
+    where = torch.device("cpu") if backend in _CPU_ONLY else choose_device(device)
+    if backend == AUTO:
+        backend = "openvino" if where.type == "cpu" and openvino_is_installed() else "torch"
+    if threads:
+        torch.set_num_threads(threads)  # of the pooling, where the network is not PyTorch's
+    if backend == "openvino":
+        return open_openvino(bundle, backend, "float32", threads)
+    if backend == "openvino-bf16":
+        return open_openvino(bundle, backend, "bfloat16", threads)
+    if backend == "onnxruntime":
+        return open_onnx_runtime(bundle, threads)
+    student = bundle.build_student()
+    if backend == "torch-compile":
+        return open_compiled(backend, student, where)
+    if backend == "torch-cuda-graphs":
+        return open_cuda_graphs(backend, student, where)
+    if backend == "torch-bf16":
+        return TorchEager(backend, "bfloat16", in_bfloat16(student), where)
+    return TorchEager(backend, "float32", student, where)
