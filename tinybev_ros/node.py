@@ -139,7 +139,9 @@ class TinybevNode(LifecycleNode):
         fixed = load_fixed_transforms(Path(config.calibration_file)) if config.calibration_file else ()
         pipeline = Pipeline(load_bundle(config.bundle), pipeline_options(config))
         weights = pipeline.weights
-        self.get_logger().info(f"weights {weights.name}, trained on {weights.trained_on}, on {pipeline.device}")
+        self.get_logger().info(
+            f"weights {weights.name}, trained on {weights.trained_on}, on {pipeline.device} with {pipeline.backend}"
+        )
         self._config, self._fixed_transforms, self._pipeline = config, fixed, pipeline
         self._outputs = Publishers(self, config.base_frame)
         self.state = INACTIVE
