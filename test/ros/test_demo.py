@@ -20,7 +20,7 @@ STAGES = ("decode", "preprocess", "network", "postprocess", "total")
 def tinybev(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command in a process of its own, in the domain of the test."""
     return subprocess.run(
-        [sys.executable, "-m", "tinybev.cli", *arguments], capture_output=True, text=True, timeout=540, check=False
+        [sys.executable, "-m", "tinybev.cli", *arguments], capture_output=True, text=True, timeout=840, check=False
     )
 
 
@@ -69,6 +69,7 @@ def test_demo_takes_one_recording() -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.timeout(900)  # it renders 600 pictures first
 def test_demo_without_a_recording_plays_the_synthetic_world(tmp_path: Path, ros_domain: int) -> None:
     pytest.importorskip("tinybev_training", reason="the synthetic world is the training package's")
     out = tmp_path / "demo"
