@@ -19,8 +19,8 @@ demo: setup  ## plays a synthetic scene through the node (or DATAROOT=.. VERSION
 up: setup  ## starts what the launch file starts
 	@$(RUN)/tinybev up
 
-test: setup check  ## every check and every test
-	@$(RUN)/python -m pytest
+test: setup check  ## every check and every test, each package's in a process of its own
+	@failed=0; for tests in test training/test; do $(RUN)/python -m pytest $$tests || failed=1; done; exit $$failed
 
 check: setup  ## formatting, lint, types, import rules, spelling
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports && $(RUN)/codespell
