@@ -15,6 +15,9 @@ GOAL_SCALE_M = 50.0
 SPEED_SCALE_MPS = 10.0
 """By which goal points and speeds are divided, so that the planner's inputs are of order one."""
 
+STEP_SCALE_M = 5.0
+"""Of the planner's outputs, for the same reason: a step of half a second at ``SPEED_SCALE_MPS``."""
+
 
 class PlanConditions(NamedTuple):
     """What the planner is told. A part that is unknown or switched off is all zeros, its last number included.
@@ -73,6 +76,6 @@ class PlanningHead(nn.Module):
         step_BT4 = self.predict(hidden_BC).unflatten(1, (self._steps, 4))
         sine_BT, cosine_BT = step_BT4[..., 2], 1.0 + step_BT4[..., 3]
         return PlanOutputs(
-            position_BT2=step_BT4[..., :2].cumsum(dim=1),
+            position_BT2=STEP_SCALE_M * step_BT4[..., :2].cumsum(dim=1),
             heading_BT2=torch.stack([sine_BT, cosine_BT], dim=-1),
         )

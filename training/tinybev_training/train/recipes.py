@@ -57,11 +57,11 @@ def smoke(teacher: str = "") -> Recipe:
         name="smoke",
         teacher=teacher or SELF,
         distill=JOINT,
-        steps=24,
+        steps=36,
         samples=Samples(labelled=2, augmentation=None),
         optimization=Optimization(learning_rate=2e-3, warmup_steps=4),
         averaging=Averaging(decay=0.9),
-        rhythm=Rhythm(log=1, checkpoint=12, validate=24, validation_samples=4),
+        rhythm=Rhythm(log=1, checkpoint=12, validate=36, validation_samples=4),
     )
 
 
