@@ -30,6 +30,7 @@ CONFIG = dataclasses.replace(
     image_size=(32, 64),
     x_bound=(-16.0, 16.0, 1.0),
     y_bound=(-16.0, 16.0, 1.0),
+    bev_stem_stride=1,
     bev_widths=(16,),
     bev_blocks=(1,),
 )

@@ -134,7 +134,7 @@ def test_what_the_planner_is_told_moves_the_plan_and_nothing_else(told: dict) ->
 def test_futures_can_be_asked_for_given_agents() -> None:
     student, inputs = seeded_student(NANO, 0), student_inputs(NANO)
     columns = NANO.head_grid.shape[1]
-    wanted = Peaks(torch.ones(1, 2), torch.tensor([[0, 8]]), torch.tensor([[10 * columns + 3, 90 * columns + 70]]))
+    wanted = Peaks(torch.ones(1, 2), torch.tensor([[0, 8]]), torch.tensor([[10 * columns + 3, 50 * columns + 40]]))
     with torch.inference_mode():
         own, given = student(inputs), student(inputs, agents=wanted)
         swapped = student(inputs, agents=Peaks(*(part.flip(1) for part in wanted)))

@@ -70,5 +70,5 @@ class BevEncoder(nn.Module):
 
 def sample_cells(feat_BCXY: Tensor, cell_BA: Tensor) -> Tensor:
     """Features (B, A, C) of the cells with the flat index ``cell_BA`` = row * Y + column."""
-    flat_BCG = feat_BCXY.flatten(2)
-    return torch.gather(flat_BCG, 2, cell_BA[:, None].expand(-1, flat_BCG.shape[1], -1)).transpose(1, 2)
+    flat_BGC = feat_BCXY.permute(0, 2, 3, 1).flatten(1, 2)  # no copy, and none of its gradient, with channels last
+    return torch.gather(flat_BGC, 1, cell_BA[..., None].expand(-1, -1, flat_BGC.shape[2]))

@@ -201,8 +201,7 @@ _NANO = dataclasses.replace(
     feature_stride=4,
     neck_channels=64,
     context_channels=48,
-    bev_stem_stride=1,
-    bev_widths=(32, 64, 96, 128),
+    bev_widths=(48, 96, 128, 160),
     bev_channels=48,
     head_channels=32,
     agent_channels=128,
@@ -211,8 +210,10 @@ _NANO = dataclasses.replace(
     max_agents=100,
 )
 
-VARIANTS: dict[str, StudentConfig] = {config.name: config for config in (_BASE, _SMALL, _NANO)}
-"""The variants by name: the paper's size, and two for weak CPUs and tests."""
+_MINI = dataclasses.replace(_NANO, name=PREFIX + "mini", image_size=(128, 352), feature_stride=8)
+
+VARIANTS: dict[str, StudentConfig] = {config.name: config for config in (_BASE, _SMALL, _MINI, _NANO)}
+"""The variants by name: the paper's size, and three for weak CPUs, of which nano is for tests and experiments."""
 
 
 def find_variant(name: str) -> StudentConfig:

@@ -66,8 +66,8 @@ class Splat(nn.Module):
         self._grid_shape = config.grid.shape
 
     def forward(self, lifted: Lifted, indices: SplatIndices) -> Tensor:
-        """The lifted features (B, C, X, Y) in base_link."""
-        return self.pool(lifted, indices).permute(0, 3, 1, 2).contiguous()
+        """The lifted features (B, C, X, Y) in base_link, channels last in memory."""
+        return self.pool(lifted, indices).permute(0, 3, 1, 2)
 
     def pool(self, lifted: Lifted, indices: SplatIndices) -> Tensor:
         """The same as (B, X, Y, C), as they are summed: another order of the memory costs more than the sums."""

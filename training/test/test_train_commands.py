@@ -174,7 +174,7 @@ def test_teachers_are_found_by_what_is_in_their_folder(tmp_path: Path, dataroot:
     recipes = {name: find_recipe("s3", str(tmp_path / name)) for name in ("run", "run/bundle", "teacher", "dumps")}
     sources = {name: find_teacher_source(recipe) for name, recipe in recipes.items()}
     assert [source.needs_lidar for source in sources.values()] == [False, False, True, False]
-    assert [source.past_frames for source in sources.values()] == [0, 0, 2, 0]
+    assert [source.past_frames for source in sources.values()] == [0, 0, 1, 0]
 
     def average() -> None:
         raise AssertionError("a trained teacher needs no average")

@@ -50,10 +50,10 @@ class CrossModalConfig:
 
 
 def _larger(variant: str, **changes: object) -> StudentConfig:
-    """A student's configuration with the same images and grids, and two earlier frames in view."""
+    """A student's configuration with the same images and grids, and earlier frames in view: two, if not changed."""
     student = find_variant(variant)
     name = TEACHER_PREFIX + student.name.removeprefix(PREFIX)
-    return dataclasses.replace(student, name=name, memory_frames=2, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(student, **{"name": name, "memory_frames": 2, **changes})  # type: ignore[arg-type]
 
 
 _SHIPPED = (
@@ -88,14 +88,14 @@ _SHIPPED = (
     CrossModalConfig(
         _larger(
             "nano",
-            neck_channels=128,
-            context_channels=64,
-            bev_widths=(64, 128, 192, 256),
-            bev_channels=96,
-            head_channels=64,
+            memory_frames=1,
+            bev_widths=(64, 128, 256, 384),
+            bev_blocks=(1, 2, 2, 2),
+            bev_channels=64,
+            head_channels=48,
         ),
-        image_backbone="resnet34",
-        point_channels=32,
+        image_backbone="resnet18",
+        point_channels=16,
         lidar_channels=64,
     ),
 )
