@@ -9,14 +9,9 @@ from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bev_memory import BevMemory
 from tinybev.runtime.bundle import Bundle
-from tinybev.runtime.decode.detection import decode_detections
-from tinybev.runtime.decode.map import decode_map
-from tinybev.runtime.decode.motion import decode_motion
-from tinybev.runtime.decode.occupancy import decode_occupancy
-from tinybev.runtime.decode.planning import decode_plan
 from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.output_decoder import OutputDecoder
 from tinybev.runtime.preprocess import Preprocessor
-from tinybev.runtime.tracker import Tracker
 from tinybev.types import CAMERAS, Frame, Results, StageTimes, WeightsInfo
 
 __all__ = ["Pipeline", "PipelineOptions"]
@@ -42,7 +37,7 @@ class Pipeline:
         )
         self._preprocessor = Preprocessor(self._config, self._options.use_ego_status)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
-        self._tracker = Tracker()
+        self._decoder = OutputDecoder(self._config, self._options)
         self._rejected: Mapping[str, str] = {}
 
     @property
@@ -62,7 +57,7 @@ class Pipeline:
 
     def reset(self) -> None:
         """Forgets tracks and earlier features: what comes next does not continue what came before."""
-        self._tracker.reset()
+        self._decoder.reset()
         if self._memory is not None:
             self._memory.clear()
 
@@ -85,26 +80,15 @@ class Pipeline:
             self._memory.remember(frame.stamp_ns, frame.map_T_base, outputs.stem_BCXY)
         network_done = time.perf_counter()
 
-        config, options = self._config, self._options
-        boxes, agent_rows = decode_detections(
-            outputs.detection, outputs.agents, config.head_grid, options.score_threshold, options.max_objects
-        )
-        detections = self._tracker.update(boxes, frame.stamp_ns, frame.map_T_base)
-        occupancy = decode_occupancy(
-            outputs.occupancy, detections, config.grid, config.time_step_s, options.occupancy_threshold
-        )
-        avoided = occupancy if options.refine_plan else None
-        plan = decode_plan(outputs.plan, frame.goal, config.time_step_s, avoided, options.occupancy_threshold)
-        map_segments = decode_map(outputs.map_BKXY, config.grid, options.map_threshold)
-        trajectories = decode_motion(outputs.motion, detections, agent_rows, config.time_step_s)
+        decoded = self._decoder.decode(outputs, frame)
         done = time.perf_counter()
         return Results(
             stamp_ns=frame.stamp_ns,
-            detections=detections,
-            map=map_segments,
-            trajectories=trajectories,
-            occupancy=occupancy,
-            plan=plan,
+            detections=decoded.detections,
+            map=decoded.map,
+            trajectories=decoded.trajectories,
+            occupancy=decoded.occupancy,
+            plan=decoded.plan,
             missing=tuple(camera for camera in CAMERAS if camera in frame.missing or camera in prepared.rejected),
             times=StageTimes(
                 decode=prepared.decode_ms,

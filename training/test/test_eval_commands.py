@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.data.tables import open_tables
-from tinybev_training.eval import predicting
 
 from tinybev.cli import run_command
 from tinybev.runtime.pipeline import Pipeline
@@ -100,7 +99,7 @@ def test_a_bundle_is_run_once_and_resumed(
             raise KeyboardInterrupt
         return run(self, frame)
 
-    monkeypatch.setattr(predicting.Pipeline, "run", counted)
+    monkeypatch.setattr(Pipeline, "run", counted)
     samples = len(open_tables(short_dataroot, "v1.0-mini").sample)
     per_scene = samples // 2
     folder, figures = tmp_path / "predictions", tmp_path / "figures.json"

@@ -19,11 +19,13 @@ from nuscenes.eval.tracking.data_classes import TrackingBox
 from nuscenes.eval.tracking.evaluate import TrackingEval
 from tinybev_training.eval.compare import ComparedRun, bootstrap, comparison, drawn_intervals, is_summed, read_run
 from tinybev_training.eval.detection_matches import detection_figures, detection_matches
+from tinybev_training.eval.detection_rings import detection_rings
 from tinybev_training.eval.evaluate import SampleScores, dense_tasks
 from tinybev_training.eval.map_iou import MapCells
 from tinybev_training.eval.measure import Measure, mean, ratio
 from tinybev_training.eval.motion import MotionErrors
 from tinybev_training.eval.occupancy import OccupancyScore, SampleOccupancy
+from tinybev_training.eval.predictions import NO_DETECTIONS
 from tinybev_training.eval.results_file import Evaluation, read_evaluation, write_evaluation
 from tinybev_training.eval.sample_boxes import SampleBoxes
 from tinybev_training.eval.scene_statistics import (
@@ -239,6 +241,7 @@ def sample_scores(scene: int, number: int) -> SampleScores:
         plan=None,
         raw_plan=None,
         boxes=SampleBoxes(0, 0, 0, (), 0, 0),
+        rings=detection_rings(NO_DETECTIONS, NO_DETECTIONS, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)),
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from tinybev_training.eval.detection_rings import detection_rings
 from tinybev_training.eval.evaluate import SampleScores
 from tinybev_training.eval.measure import Measure
 from tinybev_training.eval.ranking import DETECTION, RANKINGS, TRACKING, ranked_cases
@@ -82,7 +83,11 @@ def test_samples_are_ranked_scene_by_scene_from_best_to_worst() -> None:
     truth = row_of(4)
     swapped = dataclasses.replace(truth, track_ids=np.array([2, 1, 3, 4]))
     shown = [("a", truth), ("a", swapped), ("b", swapped), ("b", truth.first(1)), ("b", truth.first(0))]
-    scores = [SampleScores(scene, None, None, None, None, None, compared(boxes, truth)) for scene, boxes in shown]
+    known = (np.full(len(truth), 4), np.ones(len(truth), dtype=np.bool_))
+    scores = [
+        SampleScores(scene, None, None, None, None, None, compared(boxes, truth), detection_rings(boxes, truth, *known))
+        for scene, boxes in shown
+    ]
     ranked = ranked_cases(scores)
     assert list(ranked) == list(RANKINGS)
     assert [case.index for case in ranked[DETECTION]] == [0, 1, 2, 3, 4]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.data.tables import open_tables
-from tinybev_training.eval import predicting, speed
+from tinybev_training.eval import speed
 from tinybev_training.eval.measure import NOTHING, Measure
 from tinybev_training.eval.missing_cameras import missing_cameras, without_cameras
 from tinybev_training.eval.robustness import (
@@ -125,7 +125,7 @@ def test_every_condition_is_run_kept_and_measured(
         missing[len(frame.missing)] += 1
         return run(self, frame)
 
-    monkeypatch.setattr(predicting.Pipeline, "run", counted)
+    monkeypatch.setattr(Pipeline, "run", counted)
     figures, folder = tmp_path / "figures.json", tmp_path / "p"
     arguments = ("--bundle", BUNDLE, "--dataroot", clear, "--split", "mine", "--save", folder, "--json", figures)
     arguments = (*arguments, "--robustness", "--conditions", f"night={night}")

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tinybev_training.data.dataset import NuScenesDataset, TargetGrids
 from tinybev_training.data.occupancy import CellRule
 from tinybev_training.data.sample import Sample
+from tinybev_training.eval.detection_rings import SampleRings, detection_rings, ring_measures
 from tinybev_training.eval.ground_truth import Annotated, annotated
 from tinybev_training.eval.map_iou import MapCells, map_cells, map_measures
 from tinybev_training.eval.measure import Measure, Measures, ratio
@@ -59,6 +60,7 @@ class SampleScores:
         occupancy: None as well where the sample's future is not annotated.
         plan, raw_plan: with and without refinement.
         boxes: found and kept apart, for the report.
+        rings: boxes matched for the figures by distance and visibility.
     """
 
     scene: str
@@ -68,6 +70,7 @@ class SampleScores:
     plan: PlanErrors | None
     raw_plan: PlanErrors | None
     boxes: SampleBoxes
+    rings: SampleRings
 
 
 def score_dataset(
@@ -125,13 +128,15 @@ def score_sample(
         # Refinement moves positions and leaves the headings as the network gave them.
         raw_plan = plan_errors(prediction.plan.raw_positions, prediction.plan.yaws, truth)
     boxes = sample_boxes(prediction.detections, sample.agents.boxes, known.observed, thresholds.score)
-    return SampleScores(sample.scene, motion, cells, occupancy, plan, raw_plan, boxes)
+    rings = detection_rings(prediction.detections, sample.agents.boxes, sample.agents.visibility, known.observed)
+    return SampleScores(sample.scene, motion, cells, occupancy, plan, raw_plan, boxes, rings)
 
 
 def dense_tasks(scores: Sequence[SampleScores]) -> Tasks:
-    """Motion, map, occupancy and planning over samples.
+    """Boxes by ring, motion, map, occupancy and planning over samples.
 
-    ``outputs`` of each task counts the samples that have an output for it; its value is their share.
+    ``outputs`` of a task counts the samples that have an output for it; its value is their share. Boxes have none: a
+    sample without an output has no box, as in the official detection.
     """
     motion = {
         name: motion_measures([score.motion[name] for score in scores if score.motion is not None])
@@ -140,6 +145,7 @@ def dense_tasks(scores: Sequence[SampleScores]) -> Tasks:
     refined = planning_measures(_present(score.plan for score in scores))
     raw = planning_measures(_present(score.raw_plan for score in scores))
     return {
+        "rings": ring_measures([score.rings for score in scores]),
         "motion": {
             **motion[UNIAD_MOTION_CLASS],
             **{

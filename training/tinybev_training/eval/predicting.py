@@ -1,4 +1,4 @@
-"""A bundle run over a split, scene by scene, into a folder of predictions; what is there already is not run again."""
+"""A network run over a split, scene by scene, into a folder of predictions; what is there already is not run again."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinybev.errors import UserError
-from tinybev.runtime.bundle import load_bundle
-from tinybev.runtime.pipeline import Pipeline, PipelineOptions
-from tinybev.types import CAMERAS
+from tinybev.runtime.options import PipelineOptions
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
-from tinybev_training.eval.ground_truth import pose_of
-from tinybev_training.eval.missing_cameras import missing_cameras, without_cameras
+from tinybev_training.eval.measured_network import load_measured_network
+from tinybev_training.eval.missing_cameras import missing_cameras
 from tinybev_training.eval.prediction_files import load_sample, save_sample
-from tinybev_training.eval.predictions import Prediction, from_results, without_output
+from tinybev_training.eval.predictions import Prediction
+from tinybev_training.eval.predictor import MeasuredNetwork, Predictor
 from tinybev_training.eval.speed import PRECISION, SceneTimes, Speed, device_name, read_speed, write_times
 from tinybev_training.eval.submission import Submission, detection_boxes, read_submission, write_submission
 from tinybev_training.eval.write_file import write_text
+from tinybev_training.teacher.network import check_lidar
 
 RUN_FILE, SCENES_FOLDER = "run.json", "scenes"
 TIMES_FOLDER = "times"
@@ -33,7 +33,7 @@ class PredictionRun:
     """What is run on what.
 
     Attributes:
-        bundle: the folder of a bundle, or ``untrained:VARIANT``.
+        bundle: the folder of a bundle or of a cross-modal teacher, or ``untrained:VARIANT``.
         dataroot, version, split: the samples.
         options: of the pipeline.
         folder: where the predictions go.
@@ -87,13 +87,14 @@ def predict_split(run: PredictionRun, processes: int) -> tuple[ScenePredictions,
     Raises:
         UserError: the folder holds predictions of another run, or the bundle or the dataset cannot be used.
     """
-    dataset = _open(run)
-    _claim(run)
+    network = load_measured_network(run.bundle)
+    dataset = _open(run, network)
+    _claim(run, network)
     scenes = _scene_numbers(dataset)
     todo = [scene for scene in scenes if not _scene_file(run, scene).is_file()]
     what = f"predicting, {run.missing} cameras missing" if run.missing else "predicting"
     with tqdm(total=len(scenes), initial=len(scenes) - len(todo), desc=what, unit="scene") as bar:
-        for _ in _run_scenes(run, dataset, todo, processes):
+        for _ in _run_scenes(run, network, dataset, todo, processes):
             bar.update()
     predictions = ScenePredictions(run, {where.keyframe.token: where.scene.name for where in dataset.keyframes})
     return predictions, read_speed([_times_file(run, scene) for scene in scenes])
@@ -105,19 +106,22 @@ def _scene_numbers(dataset: NuScenesDataset) -> dict[str, int]:
     return {name: number for number, name in enumerate(names)}
 
 
-def _open(run: PredictionRun) -> NuScenesDataset:
-    return open_dataset(run.dataroot, run.version, run.split, keep_imageless=True, with_lidar=False)
+def _open(run: PredictionRun, network: MeasuredNetwork) -> NuScenesDataset:
+    with_lidar = network.needs_lidar
+    dataset = open_dataset(run.dataroot, run.version, run.split, keep_imageless=True, with_lidar=with_lidar)
+    if with_lidar:
+        check_lidar(dataset, network.name)
+    return dataset
 
 
 def _scene_file(run: PredictionRun, scene: str) -> Path:
     return run.folder / SCENES_FOLDER / f"{scene}.json"
 
 
-def _claim(run: PredictionRun) -> None:
+def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     """Notes in the folder whose predictions it holds, or refuses if they are another run's."""
-    info = load_bundle(run.bundle).info
     ours = {
-        "weights": info.sha256,
+        "weights": network.sha256,
         "dataroot": str(run.dataroot.resolve()),
         "version": run.version,
         "split": run.split,
@@ -139,14 +143,16 @@ def _claim(run: PredictionRun) -> None:
         )
 
 
-def _run_scenes(run: PredictionRun, dataset: NuScenesDataset, todo: list[str], processes: int) -> Iterator[None]:
+def _run_scenes(
+    run: PredictionRun, network: MeasuredNetwork, dataset: NuScenesDataset, todo: list[str], processes: int
+) -> Iterator[None]:
     """Runs the scenes, and yields after each."""
     if not todo:
         return
     if processes == 1 or len(todo) < 2:
-        pipeline = Pipeline(load_bundle(run.bundle), run.options)
+        predictor = network.predictor(dataset, run.options)
         for scene in todo:
-            _predict_scene(run, dataset, pipeline, scene, processes=1)
+            _predict_scene(run, dataset, predictor, scene, processes=1)
             yield
         return
     # A fresh interpreter each: torch's threads do not survive a fork.
@@ -163,41 +169,37 @@ def _run_scenes(run: PredictionRun, dataset: NuScenesDataset, todo: list[str], p
                 job.cancel()
 
 
-_WORKER: list[tuple[PredictionRun, NuScenesDataset, Pipeline, int]] = []
+_WORKER: list[tuple[PredictionRun, NuScenesDataset, Predictor, int]] = []
 
 
 def _start_worker(run: PredictionRun, processes: int) -> None:
-    _WORKER[:] = [(run, _open(run), Pipeline(load_bundle(run.bundle), run.options), processes)]
+    network = load_measured_network(run.bundle)
+    dataset = _open(run, network)
+    _WORKER[:] = [(run, dataset, network.predictor(dataset, run.options), processes)]
 
 
 def _work(scene: str) -> None:
-    run, dataset, pipeline, processes = _WORKER[0]
-    _predict_scene(run, dataset, pipeline, scene, processes)
+    run, dataset, predictor, processes = _WORKER[0]
+    _predict_scene(run, dataset, predictor, scene, processes)
 
 
 def _predict_scene(
-    run: PredictionRun, dataset: NuScenesDataset, pipeline: Pipeline, scene: str, processes: int
+    run: PredictionRun, dataset: NuScenesDataset, predictor: Predictor, scene: str, processes: int
 ) -> None:
     """Runs one scene from its start; its file is written last, so a scene that has one is complete."""
-    pipeline.reset()
+    predictor.reset()
     boxes, total_ms, network_ms = {}, [], []
     lost = missing_cameras(_scene_numbers(dataset)[scene], run.missing)
     for index, where in enumerate(dataset.keyframes):
         if where.scene.name != scene:
             continue
-        surroundings = dataset.surroundings(index)
-        token, pose = surroundings.token, pose_of(surroundings)
-        frame = without_cameras(surroundings.frame, lost)
-        if len(frame.missing) == len(CAMERAS):
-            prediction = without_output(token, pose)
-        else:
-            results = pipeline.run(frame)
-            prediction = from_results(token, pose, results)
-            total_ms.append(results.times.total)
-            network_ms.append(results.times.network)
-        save_sample(run.folder, prediction)
-        boxes[token] = detection_boxes(prediction)
-    times = SceneTimes(device_name(pipeline.device), PRECISION, processes, total_ms, network_ms)
+        predicted = predictor.predict(index, lost)
+        if predicted.times is not None:
+            total_ms.append(predicted.times.total_ms)
+            network_ms.append(predicted.times.network_ms)
+        save_sample(run.folder, predicted.prediction)
+        boxes[predicted.prediction.token] = detection_boxes(predicted.prediction)
+    times = SceneTimes(device_name(predictor.device), PRECISION, processes, total_ms, network_ms)
     write_times(_times_file(run, scene), times)
     write_submission(_scene_file(run, scene), boxes)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.geometry import Array, BevGrid
+from tinybev.runtime.output_decoder import DecodedOutputs
 from tinybev.types import Detections, Floats, Occupancy, Plan, Results, Trajectories
 
 
@@ -40,8 +41,8 @@ class Prediction:
     plan: Plan | None = None
 
 
-def from_results(token: str, map_T_base: Array, results: Results) -> Prediction:
-    """The outputs of the pipeline for the keyframe ``token``."""
+def from_results(token: str, map_T_base: Array, results: Results | DecodedOutputs) -> Prediction:
+    """The outputs of the pipeline, or of another network decoded alike, for the keyframe ``token``."""
     return Prediction(
         token,
         map_T_base,

@@ -76,14 +76,14 @@ def write_report(
 
 def draw_case(sample: Sample, truth: Prediction, prediction: Prediction) -> Image:
     """(H, 2 * ``SIDE``, 3) BGR: the prediction in the cameras where there are images; truth left, prediction right."""
-    columns = np.hstack([_column(truth, sample, "truth"), _column(prediction, sample, "prediction")])
+    columns = np.hstack([draw_column(truth, sample, "truth"), draw_column(prediction, sample, "prediction")])
     if not sample.frame.images:
         return columns
     overlay = _overlay(prediction, sample, "prediction; the truth as thin outlines")
     return np.vstack([draw_mosaic(sample.frame, overlay, columns.shape[1]), columns])
 
 
-def _column(prediction: Prediction, sample: Sample, title: str) -> Image:
+def draw_column(prediction: Prediction, sample: Sample, title: str) -> Image:
     """(2 * ``SIDE``, ``SIDE``, 3): everything but the map seen from above, and the map."""
     overlay = _overlay(prediction, sample, title)
     masks, grid = np.zeros_like(sample.map.masks), sample.map.grid

@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 
 from tinybev.errors import UserError
-from tinybev.model.summary import summarize
-from tinybev.runtime.bundle import load_bundle
 from tinybev_training.eval.measure import Measure, Measures
+from tinybev_training.eval.measured_network import load_measured_network
 from tinybev_training.eval.write_file import write_text
 
 PRECISION = "float32"
@@ -92,8 +91,7 @@ def speed_measures(bundle: str, speed: Speed | None) -> Measures:
 
     The times' count is that of the frames.
     """
-    summary = summarize(load_bundle(bundle).config)
-    measures = {"parameters": Measure(summary.parameters, 1), "MACs": Measure(summary.macs, 1)}
+    measures = load_measured_network(bundle).size()
     if speed is not None:
         measures["ms_per_frame"] = Measure(speed.total_ms, speed.frames)
         measures["network_ms"] = Measure(speed.network_ms, speed.frames)
