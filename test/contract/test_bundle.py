@@ -17,7 +17,7 @@ from tinybev.cli import main
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
 from tinybev.model.student import seeded_student
-from tinybev.runtime.bundle import MANIFEST_FILE, WEIGHTS_FILE, load_bundle, make_bundle, save_bundle
+from tinybev.runtime.bundle import MANIFEST_FILE, WEIGHTS_FILE, halved, load_bundle, make_bundle, save_bundle
 from tinybev.runtime.manifest import Manifest
 
 SPEC = "untrained:nano:3"
@@ -115,8 +115,8 @@ def add(weights: dict[str, torch.Tensor]) -> None:
     weights["extra"] = torch.zeros(2)
 
 
-def halve(weights: dict[str, torch.Tensor]) -> None:
-    weights["neck.lateral.0.weight"] = weights["neck.lateral.0.weight"].half()
+def double(weights: dict[str, torch.Tensor]) -> None:
+    weights["neck.lateral.0.weight"] = weights["neck.lateral.0.weight"].double()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def halve(weights: dict[str, torch.Tensor]) -> None:
             "bev_stem.conv.0.weight .* got absent",
         ),
         (replace_weights(add), r"expected extra of tinybev-nano to be absent, got float32\[2\]"),
-        (replace_weights(halve), "to be float32.* got float16"),
+        (replace_weights(double), "to be float32.* got float64"),
     ],
 )
 def test_a_bundle_whose_parts_do_not_match_is_refused(copy: Path, harm: Callable[[Path], None], complaint: str) -> None:
@@ -157,12 +157,28 @@ def test_a_bundle_whose_parts_do_not_match_is_refused(copy: Path, harm: Callable
         ("untrained:huge", "expected one of tinybev-base"),
         ("untrained:nano:-1", "seed from 0 on, got '-1'"),
         ("untrained:nano:x", "seed from 0 on, got 'x'"),
+        ("shipped:huge", "bundle 'shipped:huge': expected one of .*; choose one"),
         ("/no/such/folder", "expected a folder with manifest.json and weights.safetensors"),
     ],
 )
 def test_a_specification_that_names_nothing_is_refused(spec: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         load_bundle(spec)
+
+
+def test_halved_weights_take_half_the_room_and_compute_almost_the_same(exported: Path, tmp_path: Path) -> None:
+    whole = load_bundle(SPEC)
+    manifest = whole.manifest
+    save_bundle(make_bundle("half", whole.config, halved(whole.weights), manifest.trained_on), tmp_path / "half")
+    half = load_bundle(str(tmp_path / "half"))
+    sizes = [(folder / WEIGHTS_FILE).stat().st_size for folder in (tmp_path / "half", exported)]
+    assert sizes[0] < 0.52 * sizes[1]
+    exact, rounded = (bundle.build_student().state_dict() for bundle in (whole, half))
+    for name, tensor in rounded.items():
+        assert tensor.dtype == exact[name].dtype
+        assert torch.allclose(tensor, exact[name], rtol=2**-11, atol=2**-24), name
+        if "running" in name:
+            assert torch.equal(tensor, exact[name])
 
 
 def test_nothing_is_overwritten_and_nothing_left_behind(exported: Path, tmp_path: Path) -> None:

@@ -26,11 +26,15 @@ from tinybev.types import WeightsInfo
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
 UNTRAINED = "untrained:"
 """What a specification of seeded weights starts with."""
+SHIPPED = "shipped:"
+"""What a specification of trained weights that lie in the package starts with."""
+SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "bundles"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Weights and what there is to know about them; ``weights`` are the student's parameters and buffers by name."""
+    """Weights and what there is to know about them; ``weights`` are the student's parameters and buffers by name,
+    those of floating point in float32 or, see :func:`halved`, in float16."""
 
     manifest: Manifest
     weights: Mapping[str, Tensor]
@@ -53,12 +57,41 @@ class Bundle:
 
 
 def load_bundle(spec: str) -> Bundle:
-    """The bundle that ``spec`` names: a folder, or ``untrained:VARIANT`` or ``untrained:VARIANT:SEED``.
+    """The bundle that ``spec`` names: a folder, ``shipped:NAME``, ``untrained:VARIANT`` or ``untrained:VARIANT:SEED``.
 
     Raises:
         UserError: there is no such bundle, or its parts do not match each other or this version.
     """
-    return untrained_bundle(spec) if spec.startswith(UNTRAINED) else read_bundle(Path(spec))
+    if spec.startswith(UNTRAINED):
+        return untrained_bundle(spec)
+    return read_bundle(shipped_folder(spec) if spec.startswith(SHIPPED) else Path(spec))
+
+
+def shipped_folder(spec: str) -> Path:
+    """Where the bundle ``shipped:NAME`` lies.
+
+    Raises:
+        UserError: none of that name is shipped.
+    """
+    there = sorted(path.parent.name for path in SHIPPED_FOLDER.glob(f"*/{MANIFEST_FILE}"))
+    name = spec.removeprefix(SHIPPED)
+    if name not in there:
+        names = ", ".join(SHIPPED + one for one in there)
+        raise UserError(f"bundle {spec!r}: expected one of {names or 'none: no bundle is installed'}; choose one.")
+    return SHIPPED_FOLDER / name
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights in float16, half the size; the network computes with them as with any others.
+
+    Statistics of the normalisation stay as they are: a small variance would not survive.
+    """
+    return {
+        name: tensor
+        if not tensor.is_floating_point() or name.endswith(("running_mean", "running_var"))
+        else tensor.half()
+        for name, tensor in weights.items()
+    }
 
 
 def untrained_bundle(spec: str) -> Bundle:
@@ -174,7 +207,7 @@ def check_weights(config: StudentConfig, weights: Mapping[str, Tensor], source: 
         expected = Student(config).state_dict()
     for name in sorted(expected.keys() | weights.keys()):
         want, got = _describe(expected.get(name)), _describe(weights.get(name))
-        if want != got:
+        if want != got and got != want.replace("float32", "float16"):
             raise UserError(
                 f"{source}: expected {name} of {config.name} to be {want}, got {got}; "
                 "use weights that were exported for this configuration."
