@@ -21,6 +21,13 @@ class StepBar(TQDMProgressBar):
         """Of the whole run."""
         return self._batches
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Lightning gives a run that goes on no start of an epoch, where it would tell the bar its length."""
+        super().on_train_start(trainer)
+        self.train_progress_bar.reset(self._batches)
+        self.train_progress_bar.initial = self.train_progress_bar.n = trainer.fit_loop.epoch_loop.batch_idx + 1
+        self.train_progress_bar.set_description("training")
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """The run is one epoch to Lightning, which there is no point in naming."""
         super().on_train_epoch_start(trainer)

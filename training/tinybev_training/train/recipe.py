@@ -101,12 +101,14 @@ class Rhythm:
         checkpoint: the last checkpoint is replaced.
         validate: the average is measured on the validation split.
         validation_samples: at most, evenly spread over the split.
+        bundle: the average is exported, to be measured as it was then; 0 for at the end only.
     """
 
     log: int = 20
     checkpoint: int = 500
     validate: int = 1000
     validation_samples: int = 200
+    bundle: int = 0
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ class Recipe:
             ("rhythm.checkpoint", self.rhythm.checkpoint, 1, 10**9),
             ("rhythm.validate", self.rhythm.validate, 1, 10**9),
             ("rhythm.validation_samples", self.rhythm.validation_samples, 1, 10**9),
+            ("rhythm.bundle", self.rhythm.bundle, 0, 10**9),
         ):
             if not low <= value <= high:
                 raise UserError(f"{name}: expected {low} to {high}, got {value}; correct the recipe.")

@@ -34,6 +34,7 @@ from tinybev_training.train.recipe import Recipe
 from tinybev_training.train.recorder import Recorder
 from tinybev_training.train.resume import KEY as IDENTITY_KEY
 from tinybev_training.train.resume import Identity, check_identity
+from tinybev_training.train.snapshots import Snapshots
 from tinybev_training.train.splits import Needs, Splits, open_splits
 from tinybev_training.train.step_sampler import Share, step_loader
 from tinybev_training.train.teachers import Classroom, find_teacher_source
@@ -90,7 +91,12 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     recorder = Recorder(recipe.rhythm, recipe.samples.accumulate)
     keeper = Keeper(place.out, recipe.rhythm, recorder)
     interruption = Interruption(keeper, recipe.samples.accumulate)
-    trainer = _trainer(recipe, place, step, [recorder, keeper, interruption])
+
+    def export_to(folder: Path) -> None:
+        export(module.averaged(), recipe, place.version, recorder.validation_loss, folder)
+
+    snapshots = Snapshots(place.out, recipe.rhythm.bundle, export_to)
+    trainer = _trainer(recipe, place, step, [recorder, keeper, interruption, snapshots])
     share = Share(
         recipe.samples.labelled,
         recipe.samples.unlabelled,
@@ -114,7 +120,7 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     )
     speed = (trainer.global_step - step) * share.batch_size / (time.perf_counter() - started)
     if interruption.stopped_by is None and trainer.is_global_zero:
-        export(module.averaged(), recipe, place.version, recorder.validation_loss, place.out / BUNDLE_FOLDER)
+        export_to(place.out / BUNDLE_FOLDER)
     return Outcome(trainer.global_step, interruption.stopped_by, speed)
 
 
