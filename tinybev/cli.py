@@ -38,6 +38,11 @@ COMMANDS: tuple[Command, ...] = (
         "train a student or a teacher after a recipe; goes on where it stopped",
     ),
     Command("eval", "tinybev_training.eval.commands", "measure a bundle or predictions; set runs side by side"),
+    Command(
+        "reproduce",
+        "tinybev_training.reproduce.commands",
+        "the experiment: teacher, student, stages; tables and curves; goes on where it stopped",
+    ),
     Command("model", "tinybev.model.summary", "parts of a variant: parameters, MACs, activation memory"),
     Command("export", "tinybev.runtime.export", "write a bundle: weights and manifest"),
     Command("bench", "tinybev.bench", "measure: synchronizer and stages"),

@@ -8,10 +8,19 @@ from pathlib import Path
 
 import pytest
 from tinybev_training.world import dataset_writer
-from tinybev_training.world.dataset_writer import TRAIN, VAL, VERSION, default_splits, is_val, tile_of
+from tinybev_training.world.dataset_writer import (
+    TRAIN,
+    VAL,
+    VERSION,
+    default_splits,
+    is_val,
+    named_splits,
+    tile_of,
+)
 from tinybev_training.world.demo_scene import demo_scenario
 
 from tinybev.cli import run_command
+from tinybev.errors import UserError
 
 MODULE = "tinybev_training.world.commands"
 SMALL = ("--duration", "1.2", "--size", "64", "36", "--processes", "1", "--scenes", "2")
@@ -83,7 +92,14 @@ def test_other_options_for_the_same_folder_are_refused(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--scenes", "0"), ("--camera-hz", "3"), ("--weather", "snow=1"), ("--size", "8", "8"), ("--seed", "-1")],
+    [
+        ("--scenes", "0"),
+        ("--camera-hz", "3"),
+        ("--weather", "snow=1"),
+        ("--size", "8", "8"),
+        ("--seed", "-1"),
+        ("--splits", "few=0-99"),
+    ],
 )
 def test_nonsense_is_refused_before_anything_is_written(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert run(*arguments, "--out", str(tmp_path / "out")) == 2
@@ -110,3 +126,15 @@ def test_splits_hold_every_scene_once() -> None:
         assert sorted(splits[TRAIN] + splits[VAL]) == [f"world-{index:04d}" for index in range(scenes)]
         assert splits[VAL]
     assert [index for index in range(10) if is_val(index, 10)] == [4, 9]
+
+
+def test_splits_may_be_named() -> None:
+    splits = named_splits(["few=0-1", "rest=2-4", "all=0-4"], 5)
+    assert splits["few"] == ["world-0000", "world-0001"]
+    assert splits["few"] + splits["rest"] == splits["all"]
+
+
+@pytest.mark.parametrize("ranges", [["few=0-5"], ["few=3-1"], ["few"], ["few=a-b"], ["few=0-1", "few=2-3"]])
+def test_a_split_that_is_not_there_is_refused(ranges: list[str]) -> None:
+    with pytest.raises(UserError, match=r"expected NAME=FIRST-LAST, each name once, within the scenes 0-4"):
+        named_splits(ranges, 5)

@@ -20,6 +20,7 @@ from tinybev_training.world.dataset_writer import (
     default_splits,
     is_finished,
     make_scene,
+    named_splits,
     scene_name,
     tile_of,
 )
@@ -46,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=STRENGTH",
         help="e.g. night=1 fog=0.6 rain=0.5 blur=0.3 dead=CAM_BACK, for every scene; drawn at random where left out",
     )
+    parser.add_argument(
+        "--splits",
+        nargs="+",
+        default=[],
+        metavar="NAME=FIRST-LAST",
+        help="scenes by their numbers, as in few=0-23 rest=24-53; in place of world_train and world_val",
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="scenes rendered at the same time")
 
 
@@ -56,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             f"expected at least one scene, one process and a seed from 0, got --scenes {args.scenes} "
             f"--processes {args.processes} --seed {args.seed}."
         )
+    splits = named_splits(args.splits, args.scenes) if args.splits else default_splits(args.scenes)
     width, height = args.size
     order = Order(args.seed, args.duration, Recording(height, width, args.camera_hz), tuple(args.weather))
     begin(args.out, order)
@@ -65,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"world: {kept} of {args.scenes} scenes are there already")
     render(args.out, order, missing, args.processes)
     scenes = [(scene_name(index), *tile_of(index, order.tile_m)) for index in range(args.scenes)]
-    assemble(args.out, scenes, default_splits(args.scenes), order.tile_m)
+    assemble(args.out, scenes, splits, order.tile_m)
     print(f"world: wrote {args.scenes} scenes, {args.scenes * order.keyframes} samples, to {args.out / VERSION}")
     return 0
 

@@ -7,6 +7,7 @@ appears at once. What is under ``.world/`` is whole or not there, what is in the
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ VAL_EVERY = 5
 """Every fifth scene is for validation."""
 LOCATIONS = ("boston-seaport", "singapore-queenstown", "singapore-hollandvillage", "singapore-onenorth")
 """The devkit refuses any other place, so the world borrows their names; nothing of the places is in it."""
+_RANGE = re.compile(r"(\w+)=(\d+)-(\d+)")
 TILES_PER_PLACE = (4, 4)
 TOP_SPEED_MPS = 15.0
 
@@ -218,6 +220,25 @@ def default_splits(scenes: int) -> dict[str, list[str]]:
         TRAIN: [scene_name(index) for index in range(scenes) if not is_val(index, scenes)],
         VAL: [scene_name(index) for index in range(scenes) if is_val(index, scenes)],
     }
+
+
+def named_splits(ranges: Sequence[str], scenes: int) -> dict[str, list[str]]:
+    """Splits of a dataset of so many scenes, from ``NAME=FIRST-LAST``; they may overlap.
+
+    Raises:
+        UserError: a range is malformed, names a split twice, or reaches beyond the scenes.
+    """
+    splits: dict[str, list[str]] = {}
+    for text in ranges:
+        found = _RANGE.fullmatch(text)
+        first, last = (int(found[2]), int(found[3])) if found else (0, -1)
+        if found is None or found[1] in splits or not first <= last < scenes:
+            raise UserError(
+                f"--splits {text}: expected NAME=FIRST-LAST, each name once, within the scenes 0-{scenes - 1}; "
+                "correct it."
+            )
+        splits[found[1]] = [scene_name(index) for index in range(first, last + 1)]
+    return splits
 
 
 def _rows_file(root: Path, name: str) -> Path:

@@ -1,0 +1,82 @@
+"""The jobs of the experiment: complete commands, in an order that can be run."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import pytest
+from tinybev_training.eval import commands as eval_commands
+from tinybev_training.reproduce.experiment import ALONE, ROWS, TEACHER, Experiment, Run
+from tinybev_training.reproduce.job import Job
+from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, SCALES, UNLABELLED, VALIDATION, find_scale
+from tinybev_training.train import commands as train_commands
+from tinybev_training.train.commands import _recipe_and_folder
+from tinybev_training.world import commands as world_commands
+
+from tinybev.errors import UserError
+
+
+@pytest.fixture(params=list(SCALES))
+def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Experiment:
+    return Experiment(find_scale(request.param), tmp_path, "cpu", 1)
+
+
+def parsed(job: Job) -> argparse.Namespace:
+    """The arguments as the command itself understands them."""
+    modules = {"world": world_commands, "train": train_commands, "eval": eval_commands}
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    modules[job.command[0]].add_arguments(parser)
+    return parser.parse_args(job.command[1:])
+
+
+def test_every_job_is_a_command_that_can_be_run_once_those_before_it_are_done(experiment: Experiment) -> None:
+    done: set[str] = set()
+    for job in experiment.jobs:
+        assert job.name not in done
+        assert done.issuperset(job.after), job.name
+        done.add(job.name)
+        parsed(job)
+    assert {f"{what}-{run.name}" for run in experiment.runs for what in ("train", "eval")} <= done
+
+
+def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Experiment) -> None:
+    recipes = {}
+    for run in experiment.runs:
+        job = next(job for job in experiment.jobs if job.name == f"train-{run.name}")
+        recipe, folder = _recipe_and_folder(parsed(job))
+        recipe.check()
+        assert folder == experiment.run_folder(run)
+        recipes[run.row.name, run.seed] = recipe
+    seed = experiment.scale.seeds[0]
+    alone = recipes[ALONE.name, seed]
+    for row in ROWS:
+        recipe = recipes[row.name, seed]
+        assert (recipe.split, recipe.validation_split, recipe.steps) == (LABELLED, VALIDATION, alone.steps)
+        assert (recipe.samples.labelled, recipe.optimization, recipe.supervised, recipe.seed, recipe.start) == (
+            alone.samples.labelled,
+            alone.optimization,
+            alone.supervised,
+            seed,
+            "",
+        )
+        assert recipe.network == (experiment.scale.teacher if row is TEACHER else experiment.scale.student)
+        assert bool(recipe.unlabelled_split) == row.unlabelled
+    taught = {recipes[row.name, seed].teacher for row in ROWS if row.taught}
+    assert taught == {str(experiment.run_folder(Run(TEACHER, seed)))}
+
+
+def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) -> None:
+    splits = {name: set(range(first, last + 1)) for name, (first, last) in experiment.scale.world.splits.items()}
+    apart = [splits[name] for name in (LABELLED, UNLABELLED, VALIDATION, HELD_OUT)]
+    assert all(not one & other for one, other in itertools.combinations(apart, 2))
+    assert set().union(*apart) == set(range(experiment.scale.world.scenes))
+    assert splits[ALL] == splits[LABELLED] | splits[UNLABELLED]
+    if experiment.scale.name != "smoke":
+        assert len(splits[HELD_OUT]) >= 50
+
+
+def test_an_unknown_scale_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, gpu, got 'huge'"):
+        find_scale("huge")

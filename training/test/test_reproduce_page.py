@@ -1,0 +1,98 @@
+"""From measured runs to the table: means over seeds, differences from the student alone, and the page around it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tinybev_training.eval.measure import Measure
+from tinybev_training.eval.results_file import Evaluation, write_evaluation
+from tinybev_training.reproduce.experiment import ALONE, S3, TEACHER, Experiment, Run
+from tinybev_training.reproduce.job import Record, write_record
+from tinybev_training.reproduce.page import section, update_page
+from tinybev_training.reproduce.plots import plot_scores
+from tinybev_training.reproduce.scale import find_scale
+from tinybev_training.reproduce.summary import summarize
+
+from tinybev.errors import UserError
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return Experiment(replace(find_scale("smoke"), seeds=(0, 1)), tmp_path / "out", "cpu", 1)
+
+
+def measured(experiment: Experiment, run: Run, mean_ap: float, l2_by_scene: dict[str, float]) -> None:
+    """As training and measuring leave it, without the statistics that other intervals need."""
+    scenes = {name: {"planning": {"uniad.L2_3s": Measure(l2, 10)}} for name, l2 in l2_by_scene.items()}
+    tasks = {
+        "detection": {"mAP": Measure(mean_ap, 10)},
+        "planning": {"uniad.L2_3s": Measure(sum(l2_by_scene.values()) / len(l2_by_scene), 10)},
+        "speed": {"parameters": Measure(20e6 if run.row is TEACHER else 4e6, 1)},
+    }
+    write_evaluation(experiment.figures(run), Evaluation({"source": run.name}, tasks, scenes))
+    write_record(experiment.folder, f"train-{run.name}", Record(f"tinybev train {run.name}", 1800.0, "a CPU", 2))
+
+
+def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experiment) -> None:
+    measured(experiment, Run(TEACHER, 0), 0.50, {"a": 1.0, "b": 1.0})
+    measured(experiment, Run(ALONE, 0), 0.30, {"a": 2.0, "b": 3.0})
+    measured(experiment, Run(ALONE, 1), 0.34, {"a": 2.0, "b": 3.0})
+    measured(experiment, Run(S3, 0), 0.45, {"a": 1.5, "b": 2.5})
+    rows = summarize(experiment)
+    assert [row.row for row in rows] == [TEACHER, ALONE, S3]
+    teacher, alone, s3 = rows
+    assert alone.cells["detection.mAP"].values == (0.30, 0.34)
+    assert alone.hours == 0.5
+    assert s3.differences["detection.mAP"].values[0] == pytest.approx(0.15)
+    assert s3.differences["planning.uniad.L2_3s"].values[0] == pytest.approx(-0.5)
+    assert s3.differences["planning.uniad.L2_3s"].interval == pytest.approx((-0.5, -0.5))  # in every scene the same
+    assert not teacher.differences
+    assert math.isnan(teacher.cells["tracking.AMOTA"].values[0])
+    text = section(experiment, rows, ["images/scores.png"])
+    assert "| student alone | 4.0 | 32.0 ± 2.8 | - |" in text
+    assert "| S3: joint, region-aware | +15.0 | - |" in text
+    assert "- S3: joint, region-aware: mAP 90 %, L2 at 3 s 200 %; 80 % fewer parameters." in text
+    assert "- student alone, on a CPU, 2 jobs side by side:\n  `tinybev train alone-seed0`" in text
+    assert "![](images/scores.png)" in text
+
+
+def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_path: Path) -> None:
+    picture = tmp_path / "scores.png"
+    assert not plot_scores(experiment, picture)
+    assert not picture.exists()
+    for step, mean_ap in ((4, 0.1), (8, 0.2)):
+        tasks = {"detection": {"mAP": Measure(mean_ap, 10)}}
+        write_evaluation(experiment.figures_on_the_way(Run(ALONE, 0), step), Evaluation({}, tasks, {}))
+    assert plot_scores(experiment, picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_the_part_of_the_scale_is_replaced(tmp_path: Path) -> None:
+    page = tmp_path / "results.md"
+    page.write_text(
+        "# Results\n\n<!-- cpu: made by tinybev reproduce -->\nold\n<!-- end of cpu -->\n\nkept\n\n"
+        "<!-- gpu: made by tinybev reproduce -->\nkept too\n<!-- end of gpu -->\n"
+    )
+    update_page(page, "cpu", "new\n")
+    update_page(page, "cpu", "newer\n")
+    assert page.read_text() == (
+        "# Results\n\n<!-- cpu: made by tinybev reproduce -->\n\nnewer\n\n<!-- end of cpu -->\n\nkept\n\n"
+        "<!-- gpu: made by tinybev reproduce -->\nkept too\n<!-- end of gpu -->\n"
+    )
+
+
+def test_a_page_without_the_place_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "other.md"
+    with pytest.raises(UserError, match="expected a page to write the results into"):
+        update_page(page, "cpu", "new\n")
+    page.write_text("something else\n")
+    with pytest.raises(UserError, match="expected the lines '<!-- cpu: made by tinybev reproduce -->'"):
+        update_page(page, "cpu", "new\n")
+    assert page.read_text() == "something else\n"
+
+
+def test_nothing_measured_makes_no_rows(experiment: Experiment) -> None:
+    assert summarize(experiment) == []

@@ -1,0 +1,82 @@
+"""``tinybev reproduce``: the whole experiment, from the world to the tables; stopped or killed, it goes on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from tinybev.errors import UserError
+from tinybev.runtime.backends.torch_device import choose_device
+from tinybev_training.eval.write_file import write_text
+from tinybev_training.reproduce.experiment import Experiment
+from tinybev_training.reproduce.page import section, update_page
+from tinybev_training.reproduce.pictures import draw_frames
+from tinybev_training.reproduce.plots import plot_scores
+from tinybev_training.reproduce.runner import Runner
+from tinybev_training.reproduce.scale import SCALES, find_scale
+from tinybev_training.reproduce.ship import write_shipped
+from tinybev_training.reproduce.summary import summarize
+
+RESULTS_FILE, PLOT_FILE = "results.md", "scores.png"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the command's arguments."""
+    parser.add_argument("--scale", default="smoke", help=f"one of {', '.join(SCALES)}")
+    parser.add_argument("--out", type=Path, help="folder of everything that is made; default: out/reproduce-SCALE")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of training and measuring")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="trainings and measurements at the same time; they share the CPU's cores"
+    )
+    parser.add_argument(
+        "--page", type=Path, help="page whose part of this scale is replaced, as docs/results.md; default: none"
+    )
+    parser.add_argument("--tables-only", action="store_true", help="run nothing; make tables of what is finished")
+    parser.add_argument(
+        "--show", action="store_true", help="print the commands that are still to be run, and do nothing"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs what is not done yet and writes tables, curves and pictures; returns 0."""
+    if args.jobs < 1:
+        raise UserError(f"--jobs: expected at least 1, got {args.jobs}.")
+    scale = find_scale(args.scale)
+    device = choose_device(args.device).type
+    processes = max(1, (os.cpu_count() or 1) // args.jobs)
+    experiment = Experiment(scale, args.out or Path("out") / f"reproduce-{scale.name}", device, processes)
+    if args.show:
+        print("\n".join(job.text for job in experiment.jobs if not job.makes.exists()))
+        return 0
+    if not args.tables_only:
+        Runner(experiment.folder, device, args.jobs).run(experiment.jobs)
+    _write(experiment, args.page)
+    return 0
+
+
+def _write(experiment: Experiment, page: Path | None) -> None:
+    """Tables, curves and pictures, in the experiment's folder and, with their pictures beside it, in the page."""
+    rows = summarize(experiment)
+    if not rows:
+        raise UserError(f"{experiment.folder}: expected at least one measured row, found none; run it first.")
+    for text_file, images in _places(experiment, page):
+        plot = [images / PLOT_FILE] if plot_scores(experiment, images / PLOT_FILE) else []
+        pictures = [*plot, *draw_frames(experiment, images)]
+        text = section(experiment, rows, [os.path.relpath(picture, text_file.parent) for picture in pictures])
+        if text_file == page:
+            update_page(page, experiment.scale.name, text)
+        else:
+            write_text(text_file, text)
+            print(text)
+        print(f"reproduce: wrote {text_file}")
+    if (folder := write_shipped(experiment)) is not None:
+        print(f"reproduce: wrote {folder}")
+
+
+def _places(experiment: Experiment, page: Path | None) -> list[tuple[Path, Path]]:
+    """The text files to write, each with the folder of its pictures."""
+    places = [(experiment.folder / RESULTS_FILE, experiment.folder / "pictures")]
+    if page is not None:
+        places.append((page, page.parent / "images" / f"results_{experiment.scale.name}"))
+    return places

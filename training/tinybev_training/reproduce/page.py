@@ -1,0 +1,137 @@
+"""``docs/results.md``: the part of a scale is made anew between its marks, the rest stays as it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from tinybev.errors import UserError
+from tinybev_training.eval.compare import COVERED, RESAMPLES
+from tinybev_training.eval.write_file import write_text
+from tinybev_training.reproduce.experiment import ALONE, TEACHER, Experiment
+from tinybev_training.reproduce.summary import FIGURES, Cell, Figure, SummaryRow
+
+
+def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequence[str]) -> str:
+    """The part of a scale, as Markdown.
+
+    Args:
+        experiment: whose.
+        rows: that are finished.
+        pictures: where they lie, seen from the page.
+    """
+    scale, world = experiment.scale, experiment.scale.world
+    headings = " | ".join(figure.heading for figure in FIGURES)
+    lines = [
+        f"`tinybev reproduce --scale {scale.name}`: {world.labelled} annotated scenes of {world.seconds:g} s, "
+        f"{world.unlabelled} more on which only a teacher speaks, {world.held_out} held-out scenes with road networks "
+        f"of their own; student `{scale.student}`, teacher `{scale.teacher}`; {scale.steps} steps of {scale.labelled} "
+        f"annotated samples (and {scale.unlabelled} that are not) each; training in {scale.precision}, measured in "
+        f"float32; seeds {', '.join(map(str, scale.seeds))}.",
+        "",
+        f"| | parameters, millions | {headings} | hours of training |",
+        "| --- |" + " ---: |" * (len(FIGURES) + 2),
+        *(_row(row) for row in rows),
+        "",
+        f"[ ]: {COVERED:.0%} of {RESAMPLES} resamples of the held-out scenes, of the first seed. ±: standard deviation "
+        "over the seeds, where there are several.",
+        "",
+        *_differences(rows),
+        *_of_the_teacher(rows),
+        "How each row was trained:",
+        "",
+        *(f"- {row.row.title}, on {row.machine}{_beside(row)}:\n  `{row.command}`" for row in rows),
+        "",
+        *(f"![]({picture})" for picture in pictures),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def update_page(page: Path, scale: str, text: str) -> None:
+    """Replaces the part of ``scale`` in ``page``.
+
+    Raises:
+        UserError: the page is not there, or has no such part.
+    """
+    begin, end = f"<!-- {scale}: made by tinybev reproduce -->", f"<!-- end of {scale} -->"
+    try:
+        before, marked, rest = page.read_text(encoding="utf-8").partition(begin)
+    except OSError as error:
+        raise UserError(f"{page}: expected a page to write the results into, got {error.strerror}.") from error
+    _, ended, after = rest.partition(end)
+    if not marked or not ended:
+        raise UserError(f"{page}: expected the lines '{begin}' and '{end}' in it; put them where the results belong.")
+    write_text(page, f"{before}{begin}\n\n{text}\n{end}{after}")
+
+
+def _row(row: SummaryRow) -> str:
+    cells = [_cell(row.cells[figure.metric], figure) for figure in FIGURES]
+    return f"| {row.row.title} | {row.parameters / 1e6:.1f} | {' | '.join(cells)} | {row.hours:.1f} |"
+
+
+def _cell(cell: Cell, figure: Figure) -> str:
+    values = [value * figure.scale for value in cell.values if math.isfinite(value)]
+    if not values:
+        return "-"
+    mean = sum(values) / len(values)
+    text = f"{mean:.{figure.digits}f}"
+    if len(values) > 1:
+        spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+        text += f" ± {spread:.{figure.digits}f}"
+    return text + _interval(cell, figure)
+
+
+def _interval(cell: Cell, figure: Figure) -> str:
+    if cell.interval is None:
+        return ""
+    low, high = (bound * figure.scale for bound in cell.interval)
+    return f" [{low:.{figure.digits}f}, {high:.{figure.digits}f}]"
+
+
+def _differences(rows: Sequence[SummaryRow]) -> list[str]:
+    """What each way of distilling adds to the student alone, on the same scenes."""
+    distilled = [row for row in rows if row.differences]
+    if not distilled:
+        return []
+    lines = [
+        f"Differences from {ALONE.title}, of the first seed, on the same resampled scenes:",
+        "",
+        "| | " + " | ".join(figure.heading for figure in FIGURES) + " |",
+        "| --- |" + " ---: |" * len(FIGURES),
+    ]
+    for row in distilled:
+        cells = []
+        for figure in FIGURES:
+            cell = row.differences.get(figure.metric)
+            text = "-"
+            if cell is not None:
+                text = f"{cell.values[0] * figure.scale:+.{figure.digits}f}{_interval(cell, figure)}"
+            cells.append(text)
+        lines.append(f"| {row.row.title} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
+    """Every row's share of the teacher's figures, as the paper gives them."""
+    teacher = next((row for row in rows if row.row is TEACHER), None)
+    if teacher is None:
+        return []
+    lines = []
+    for row in rows:
+        if row is teacher:
+            continue
+        shares = [
+            f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"
+            for figure in FIGURES
+            if (theirs := teacher.cells[figure.metric].values[0])
+            and math.isfinite(theirs)
+            and math.isfinite(ours := sum(row.cells[figure.metric].values) / len(row.cells[figure.metric].values))
+        ]
+        fewer = 100 * (1 - row.parameters / teacher.parameters)
+        lines.append(f"- {row.row.title}: {', '.join(shares)}; {fewer:.0f} % fewer parameters.")
+    return ["Of the teacher's figures (of errors and collisions, less is better):", "", *lines, ""] if lines else []
+
+
+def _beside(row: SummaryRow) -> str:
+    return f", {row.side_by_side} jobs side by side" if row.side_by_side > 1 else ""

@@ -1,0 +1,162 @@
+"""How large the experiment is: frozen dataclasses, one for each ``--scale``. All numbers are ours.
+
+Every scale asks the same question in the paper's regime: few annotated scenes, seen many times; more scenes on which
+only the teacher speaks; and as many held-out scenes with road networks of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tinybev.errors import UserError
+
+LABELLED, UNLABELLED, VALIDATION, HELD_OUT, ALL = "labelled", "unlabelled", "world_val", "held_out", "world_train"
+"""The splits; ``ALL`` is the first two together, with annotations: what the shipped bundle is trained on."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The synthetic dataset.
+
+    Attributes:
+        seed: of the scenes.
+        seconds: of a scene.
+        width, height: of the pictures.
+        labelled, unlabelled, validation, held_out: scenes.
+    """
+
+    seed: int
+    seconds: float
+    width: int
+    height: int
+    labelled: int
+    unlabelled: int
+    validation: int
+    held_out: int
+
+    @property
+    def scenes(self) -> int:
+        """All of them."""
+        return self.labelled + self.unlabelled + self.validation + self.held_out
+
+    @property
+    def splits(self) -> dict[str, tuple[int, int]]:
+        """The first and the last scene of each split."""
+        ends, first = {}, 0
+        for name, count in (
+            (LABELLED, self.labelled),
+            (UNLABELLED, self.unlabelled),
+            (VALIDATION, self.validation),
+            (HELD_OUT, self.held_out),
+        ):
+            ends[name] = (first, first + count - 1)
+            first += count
+        return {**ends, ALL: (0, self.labelled + self.unlabelled - 1)}
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The bundle that the demo shows: a student of its own, trained on everything that is not held out."""
+
+    network: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the experiment.
+
+    Attributes:
+        name: as ``--scale`` takes it.
+        world: the dataset.
+        student, teacher: networks.
+        steps: of every run, the teacher's included.
+        labelled, unlabelled: samples of a step.
+        bundle_every: steps between the bundles that show the score over training.
+        seeds: of the students; there is one teacher, of the first.
+        precision: of training.
+        settings: further fields of every recipe.
+        shipped: None where none is.
+    """
+
+    name: str
+    world: World
+    student: str
+    teacher: str
+    steps: int
+    labelled: int
+    unlabelled: int
+    bundle_every: int
+    seeds: tuple[int, ...]
+    precision: str
+    settings: tuple[str, ...]
+    shipped: Shipped | None
+
+
+_SMOKE = Scale(
+    name="smoke",
+    world=World(seed=1, seconds=6.0, width=176, height=99, labelled=2, unlabelled=1, validation=1, held_out=2),
+    student="nano",
+    teacher="teacher-nano",
+    steps=8,
+    labelled=2,
+    unlabelled=1,
+    bundle_every=4,
+    seeds=(0,),
+    precision="bf16",
+    settings=("optimization.warmup_steps=2", "averaging.decay=0.9", "rhythm.log=1", "rhythm.validation_samples=4"),
+    shipped=None,
+)
+
+_CPU = Scale(
+    name="cpu",
+    world=World(seed=7, seconds=12.0, width=352, height=198, labelled=24, unlabelled=30, validation=6, held_out=50),
+    student="nano",
+    teacher="teacher-nano",
+    steps=1000,
+    labelled=8,
+    unlabelled=4,
+    bundle_every=250,
+    seeds=(0,),
+    precision="bf16",
+    settings=(
+        "optimization.warmup_steps=100",
+        "averaging.decay=0.998",
+        "rhythm.log=10",
+        "rhythm.checkpoint=100",
+        "rhythm.validate=250",
+        "rhythm.validation_samples=48",
+    ),
+    shipped=Shipped("mini", 2000),
+)
+
+_GPU = Scale(
+    name="gpu",
+    world=World(
+        seed=7, seconds=20.0, width=800, height=450, labelled=400, unlabelled=1200, validation=50, held_out=150
+    ),
+    student="base",
+    teacher="teacher-base",
+    steps=40_000,
+    labelled=16,
+    unlabelled=16,
+    bundle_every=5000,
+    seeds=(0, 1, 2),
+    precision="bf16",
+    settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]"),
+    shipped=None,
+)
+
+SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _GPU)}
+"""By name."""
+
+
+def find_scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in SCALES:
+        raise UserError(f"--scale: expected one of {', '.join(SCALES)}, got {name!r}; choose one.")
+    return SCALES[name]

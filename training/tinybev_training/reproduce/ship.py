@@ -1,0 +1,44 @@
+"""The shipped bundle: the run's weights in float16, and in the manifest how they score on the held-out scenes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tinybev.runtime.bundle import halved, make_bundle, read_bundle, save_bundle
+from tinybev_training.eval.results_file import read_evaluation
+from tinybev_training.reproduce.experiment import SHIPPED, Experiment, Run
+
+LEFT_OUT = ("speed",)
+"""Of the tasks: they depend on the machine."""
+
+
+def write_shipped(experiment: Experiment) -> Path | None:
+    """Writes the bundle anew and returns its folder; None where the scale ships none, or it is not measured yet.
+
+    Raises:
+        UserError: the run's bundle or its figures are damaged, or the folder cannot be written.
+    """
+    run = Run(SHIPPED, experiment.scale.seeds[0])
+    if not experiment.figures(run).is_file():
+        return None
+    bundle, evaluation = read_bundle(experiment.bundle(run)), read_evaluation(experiment.figures(run))
+    metrics = {
+        f"{task}.{name}": round(measure.value, 4)
+        for task, measures in evaluation.tasks.items()
+        if task not in LEFT_OUT
+        for name, measure in measures.items()
+        if measure.valid
+    }
+    shipped = make_bundle(
+        bundle.config.name,
+        bundle.config,
+        halved(bundle.weights),
+        f"synthetic data only ({bundle.manifest.trained_on})",
+        bundle.manifest.training,
+        metrics,
+    )
+    folder = experiment.folder / "shipped" / bundle.config.name
+    shutil.rmtree(folder, ignore_errors=True)
+    save_bundle(shipped, folder)
+    return folder
