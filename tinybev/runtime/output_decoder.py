@@ -43,6 +43,10 @@ class OutputDecoder:
         """Forgets tracks: what comes next does not continue what came before."""
         self._tracker.reset()
 
+    def start_anew(self) -> None:
+        """As if just made: track ids begin with 1 again, for another recording."""
+        self._tracker = Tracker()
+
     def decode(self, outputs: StudentOutputs, frame: Frame) -> DecodedOutputs:
         """The first frame of a batch of outputs, which are on the CPU.
 

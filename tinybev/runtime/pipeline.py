@@ -51,6 +51,11 @@ class Pipeline:
         return self._backend.name
 
     @property
+    def precision(self) -> str:
+        """In which the network's convolutions are computed."""
+        return self._backend.precision
+
+    @property
     def rejected(self) -> Mapping[str, str]:
         """The cameras that the last frame had and that could not be used, with the reason."""
         return self._rejected
@@ -60,6 +65,11 @@ class Pipeline:
         self._decoder.reset()
         if self._memory is not None:
             self._memory.clear()
+
+    def start_anew(self) -> None:
+        """As if just made, weights loaded: another recording comes, and what is said of it depends on it alone."""
+        self.reset()
+        self._decoder.start_anew()
 
     def run(self, frame: Frame) -> Results:
         """The results of one frame. Frames come in the order of their stamps; call :meth:`reset` where they do not.

@@ -1,0 +1,99 @@
+"""``tinybev run``: the same bags of results however many processes made them; damaged bags stop no other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rclpy.serialization import deserialize_message
+from rosbags.rosbag2 import Reader
+from tiny_nuscenes import SCENES, write_tiny_nuscenes
+
+from tinybev.cli import main
+from tinybev_ros.nuscenes2bag import convert_scene
+from tinybev_ros.nuscenes_dataset import open_dataset
+from tinybev_ros.offline import FAILURE, NODE, RESULTS, SUMMARY
+from tinybev_ros.outputs import OUTPUTS
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two bags of a second each."""
+    folder = tmp_path_factory.mktemp("bags")
+    nusc = open_dataset(write_tiny_nuscenes(folder / "data", seconds=0.5), "v1.0-mini")
+    return [convert_scene(nusc, scene, folder / scene).bag for scene in SCENES[:2]]
+
+
+def run(bags: list[Path], out: Path, *options: str) -> int:
+    names = map(str, bags)
+    return main(
+        ["run", "--bundle", "untrained:nano", "--backend", "torch", "--out", str(out), *options, "--bags", *names]
+    )
+
+
+def contents(out: Path) -> dict[str, list[tuple[str, int, str]]]:
+    """By bag: topic, log time and message, in words. Their bytes may differ: the middleware leaves what lies between
+    the fields as it finds it."""
+    types = {output.topic.replace("~", f"/{NODE}"): output.message_type for output in OUTPUTS}
+    found = {}
+    for folder in sorted(out.glob(f"*/{RESULTS}")):
+        with Reader(folder) as reader:
+            found[folder.parent.name] = [
+                (each.topic, stamp_ns, str(deserialize_message(data, types[each.topic])))
+                for each, stamp_ns, data in reader.messages()
+            ]
+    return found
+
+
+def test_two_processes_and_two_ranks_write_what_one_writes(
+    bags: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(bags, tmp_path / "one") == 0
+    assert len(contents(tmp_path / "one")) == len(bags)
+    assert all(len(messages) >= len(OUTPUTS) for messages in contents(tmp_path / "one").values())
+    assert run(bags, tmp_path / "two", "--processes", "2") == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        assert run(bags, tmp_path / "ranks") == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "ranks")
+
+
+def test_what_is_done_is_kept_and_what_was_cut_off_is_made_again(bags: list[Path], tmp_path: Path) -> None:
+    assert run(bags, tmp_path) == 0
+    whole = contents(tmp_path)
+    first, second = (tmp_path / bag.name / SUMMARY for bag in bags)
+    kept = first.stat().st_mtime_ns
+    second.unlink()  # as a process leaves it that is killed before the end
+    next((tmp_path / bags[1].name / RESULTS).glob("*.mcap")).write_bytes(b"half")
+    assert run(bags, tmp_path) == 0
+    assert first.stat().st_mtime_ns == kept
+    assert contents(tmp_path) == whole
+    assert json.loads(second.read_text())["frames"] > 0
+
+
+def test_a_torn_bag_is_reported_and_the_others_are_run(
+    bags: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = tmp_path / "torn.mcap"
+    torn.write_bytes(next(bags[0].glob("*.mcap")).read_bytes()[:-1000])
+    assert run([torn, bags[1]], tmp_path / "out") == 1
+    assert "is cut off" in capsys.readouterr().err
+    assert "is cut off" in (tmp_path / "out" / "torn" / FAILURE).read_text()
+    assert not (tmp_path / "out" / "torn" / SUMMARY).exists()
+    assert (tmp_path / "out" / bags[1].name / SUMMARY).exists()
+
+
+def test_refuses_bags_of_one_name_no_processes_and_results_of_another_run(
+    bags: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([bags[0], bags[0]], tmp_path) == 2
+    assert "bags of different names" in capsys.readouterr().err
+    assert run(bags, tmp_path, "--processes", "0") == 2
+    assert "--processes of at least 1" in capsys.readouterr().err
+    folder = tmp_path / bags[0].name
+    folder.mkdir()
+    (folder / SUMMARY).write_text(json.dumps({"of": {"weights": "other"}}))
+    assert run(bags[:1], tmp_path) == 2
+    assert "names another bag, other weights or options" in capsys.readouterr().err

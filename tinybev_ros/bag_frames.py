@@ -1,0 +1,126 @@
+"""The frames of a bag, put together as the node does it, with the bag's log time in place of the clock.
+
+A frame is built when everything has been read that the node would have waited for (``input_wait``), so what comes out
+depends on the bag alone and not on how fast it is read.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_msgs.msg import TFMessage
+
+from tinybev.config import NodeConfig, fill_template, sync_options
+from tinybev.errors import UserError
+from tinybev.frames import CameraSet, FrameAssembler
+from tinybev.transform_buffer import TransformBuffer
+from tinybev.types import CAMERAS
+from tinybev_ros.bag import Bag, BagMessage
+from tinybev_ros.calibrations import Calibrations
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, msg_to_transform
+from tinybev_ros.ego import EgoTracker
+from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
+from tinybev_ros.goal import GoalKeeper
+from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
+
+
+class BagFrames:
+    """Reads one bag once.
+
+    Attributes:
+        images: images read.
+        used: images that left the synchronizer in a set.
+    """
+
+    def __init__(self, bag: Bag, config: NodeConfig, complaints: Complaints) -> None:
+        self._bag, self._complaints = bag, complaints
+        self._wait_ns = round(config.input_wait * 1e9)
+        self._image_of = {fill_template(config.image_topic, camera): camera for camera in CAMERAS}
+        self._info_of = {fill_template(config.camera_info_topic, camera): camera for camera in CAMERAS}
+        self._image_type = CompressedImage if config.image_transport == "compressed" else Image
+        if not self._image_of.keys() & bag.topics.keys():
+            raise UserError(f"expected images on {next(iter(self._image_of))} and its like in {bag.path}, got none.")
+        self._transforms = TransformBuffer()
+        self._ego = EgoTracker(self._transforms, config.map_frame, config.base_frame)
+        self._goal = GoalKeeper(self._transforms, config.base_frame, config.goal_radius)
+        self._calibrations = Calibrations()
+        self._assembler: FrameAssembler[Any] = FrameAssembler(sync_options(config))
+        self._builder = FrameBuilder(
+            replace(config, input_wait=0.0),  # waiting is done in log time, here
+            self._transforms,
+            self._ego,
+            self._goal,
+            self._calibrations,
+            lambda: config.command,
+            complaints,
+        )
+
+    @property
+    def images(self) -> int:
+        return sum(self._assembler.counters.received.values())
+
+    @property
+    def used(self) -> int:
+        return self._assembler.counters.used
+
+    def __iter__(self) -> Iterator[tuple[int, BuiltFrame | None]]:
+        """The log time at which each set was ready, and its frame; None where no camera of the set was usable.
+
+        Raises:
+            UserError: the bag turns out to be damaged on the way.
+        """
+        waiting: deque[tuple[int, CameraSet[Any]]] = deque()
+        topics = [*self._image_of, *self._info_of, TF, TF_STATIC, ODOMETRY, GOAL]
+        for message in self._bag.messages(topics):
+            while (due_ns := self._assembler.next_deadline_ns()) is not None and due_ns <= message.stamp_ns:
+                waiting.extend((due_ns, ready) for ready in self._assembler.poll(due_ns))
+            while waiting and waiting[0][0] + self._wait_ns < message.stamp_ns:
+                yield self._build(*waiting.popleft())
+            waiting.extend((message.stamp_ns, ready) for ready in self._take_in(message))
+        waiting.extend((self._bag.end_ns, ready) for ready in self._assembler.flush())
+        while waiting:
+            yield self._build(*waiting.popleft())
+
+    def _build(self, ready_ns: int, camera_set: CameraSet[Any]) -> tuple[int, BuiltFrame | None]:
+        return ready_ns, self._builder.build(camera_set)
+
+    def _take_in(self, message: BagMessage) -> list[CameraSet[Any]]:
+        """Learns from one message; the sets that are ready with it."""
+        if message.topic in self._image_of:
+            image = deserialize_message(message.data, self._image_type)
+            stamp_ns = msg_to_stamp(image.header.stamp)
+            return self._assembler.push(self._image_of[message.topic], stamp_ns, image, message.stamp_ns)
+        try:
+            self._learn(message)
+        except ValueError as error:
+            self._complaints.raise_about(message.topic, f"{error}; it is ignored.")
+        return []
+
+    def _learn(self, message: BagMessage) -> None:
+        if message.topic in self._info_of:
+            self._calibrations.set(self._info_of[message.topic], deserialize_message(message.data, CameraInfo))
+        elif message.topic == ODOMETRY:
+            odometry = deserialize_message(message.data, Odometry)
+            twist, stamp_ns = odometry.twist.twist, msg_to_stamp(odometry.header.stamp)
+            pose = msg_to_pose(odometry.pose.pose)
+            self._ego.add_odometry(msg_to_frame_id(odometry.header), stamp_ns, pose, twist.linear.x, twist.angular.z)
+        elif message.topic == GOAL:
+            goal = deserialize_message(message.data, PoseStamped)
+            self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
+        else:
+            for transform in deserialize_message(message.data, TFMessage).transforms:
+                parent, child = msg_to_frame_id(transform.header), transform.child_frame_id.lstrip("/")
+                parent_T_child = msg_to_transform(transform.transform)
+                if message.topic == TF_STATIC:
+                    self._transforms.set_static(parent, child, parent_T_child)
+                else:
+                    stamp_ns = msg_to_stamp(transform.header.stamp)
+                    self._transforms.set_dynamic(parent, child, stamp_ns, parent_T_child)

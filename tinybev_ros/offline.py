@@ -1,0 +1,208 @@
+"""``tinybev run``: a bundle over many bags; each becomes a bag of results and a summary.
+
+Bag i belongs to process i modulo the number of processes, here (``--processes``) or on many machines (``torchrun``,
+which sets RANK and WORLD_SIZE). Nothing is exchanged. A summary is written last, so a bag that has one is done, and
+any number of processes may go on with the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.serialization import serialize_message
+from tqdm import tqdm
+
+from tinybev.config import NodeConfig, pipeline_options
+from tinybev.errors import UserError
+from tinybev.runtime.bundle import load_bundle
+from tinybev.runtime.options import BACKENDS
+from tinybev.runtime.pipeline import Pipeline
+from tinybev.types import StageTimes
+from tinybev_ros.bag import open_bag
+from tinybev_ros.bag_frames import BagFrames
+from tinybev_ros.bag_writer import BagFormat, writing_bag
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.conversions import header_to_msg
+from tinybev_ros.outputs import OUTPUTS
+
+NODE = "tinybev"
+RESULTS, SUMMARY, FAILURE = "results", "summary.json", "failure.txt"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One bag, the folder of its results, and with what it is run."""
+
+    bag: Path
+    out: Path
+    config: NodeConfig
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``tinybev run``."""
+    parser.add_argument("--bundle", required=True, help="weights and manifest: a folder, or untrained:VARIANT[:SEED]")
+    parser.add_argument("--bags", required=True, nargs="+", type=Path, help="rosbag2 folders, or .mcap or .db3 files")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results; what is done there is kept")
+    parser.add_argument("--processes", default=1, type=int, help="on this machine; with torchrun leave it at 1")
+    parser.add_argument("--threads", default=1, type=int, help="of the network, in each process")
+    parser.add_argument("--backend", default="auto", choices=BACKENDS, help="what runs the network")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="where the network runs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs what is not done; 1 where a bag failed (0 under torchrun, which would stop the others)."""
+    rank, world = _place()
+    if args.processes < 1 or (world > 1 and args.processes > 1):
+        raise UserError(
+            f"expected --processes of at least 1, and 1 under torchrun, got {args.processes} in a world of {world}; "
+            "set --processes, or torchrun's --nproc-per-node."
+        )
+    config = NodeConfig.from_values(
+        {"bundle": args.bundle, "threads": args.threads, "backend": args.backend, "device": args.device}
+    )
+    jobs = _jobs(args.bags, args.out, config)[rank::world]
+    sha256 = load_bundle(config.bundle).info.sha256
+    todo = [job for job in jobs if not _is_done(job, sha256)]
+    failed = 0
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="run", unit="bag", position=rank) as bar:
+        for job, sentence in _run_all(todo, args.processes):
+            if sentence:
+                failed += 1
+                bar.write(f"tinybev run: {job.bag}: {sentence}", file=sys.stderr)
+            bar.update()
+    return 1 if failed and world == 1 else 0
+
+
+def _place() -> tuple[int, int]:
+    """Which process this is, and of how many, as torchrun says; 0 of 1 without it."""
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    return rank, world
+
+
+def _jobs(bags: Sequence[Path], out: Path, config: NodeConfig) -> list[Job]:
+    names = [bag.resolve().stem if bag.is_file() else bag.resolve().name for bag in bags]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UserError(
+            f"expected bags of different names, got several called {', '.join(twice)}, whose results would share a "
+            "folder; rename them, or run them with another --out."
+        )
+    return [Job(bag, out / name, config) for name, bag in zip(names, bags, strict=True)]
+
+
+def _identity(job: Job, sha256: str) -> dict[str, Any]:
+    """What results depend on, besides the code."""
+    options = asdict(pipeline_options(job.config))
+    return {"bag": str(job.bag.resolve()), "weights": sha256, "options": options}
+
+
+def _is_done(job: Job, sha256: str) -> bool:
+    path = job.out / SUMMARY
+    if not path.is_file():
+        return False
+    try:
+        of = json.loads(path.read_text())["of"]
+    except (OSError, ValueError, KeyError, TypeError):
+        of = None
+    if of != _identity(job, sha256):
+        raise UserError(
+            f"expected an empty folder or results of this very run in {job.out}, its {SUMMARY} names another bag, "
+            "other weights or options; name another --out, or remove that folder."
+        )
+    return True
+
+
+def _run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
+    """Runs the jobs; yields each with the sentence of its failure, empty where there was none."""
+    if processes == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, run_job(job)
+        return
+    # A fresh interpreter each: torch's threads do not survive a fork.
+    with ProcessPoolExecutor(min(processes, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        futures = {pool.submit(run_job, job): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise UserError("a process was killed, perhaps for memory; start again with fewer --processes.") from error
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+_PIPELINES: dict[NodeConfig, Pipeline] = {}
+
+
+def run_job(job: Job) -> str:
+    """Runs one bag from its start; the sentence of its failure, empty where it succeeded."""
+    try:
+        pipeline = _PIPELINES.get(job.config)
+        if pipeline is None:
+            pipeline = _PIPELINES[job.config] = Pipeline(load_bundle(job.config.bundle), pipeline_options(job.config))
+        summary = _run_bag(job, pipeline)
+    except UserError as error:
+        job.out.mkdir(parents=True, exist_ok=True)
+        (job.out / FAILURE).write_text(f"{error}\n")
+        return str(error)
+    (job.out / FAILURE).unlink(missing_ok=True)
+    unfinished = job.out / f".{SUMMARY}"
+    unfinished.write_text(json.dumps(summary, indent=1) + "\n")
+    unfinished.replace(job.out / SUMMARY)
+    return ""
+
+
+def _run_bag(job: Job, pipeline: Pipeline) -> dict[str, Any]:
+    """Writes the bag of results; its summary."""
+    said: list[str] = []
+    complaints = Complaints(said.append)
+    times: list[StageTimes] = []
+    sets = 0
+    pipeline.start_anew()
+    with open_bag(job.bag) as bag, writing_bag(job.out / RESULTS, BagFormat(), overwrite=True) as results_bag:
+        frames = BagFrames(bag, job.config, complaints)
+        for ready_ns, built in frames:
+            sets += 1
+            if built is None:
+                continue
+            if not built.continues:
+                pipeline.reset()
+            try:
+                results = pipeline.run(built.frame)
+            except UserError as error:
+                complaints.raise_about("inference", str(error))
+                continue
+            complaints.settle("inference")
+            for camera, reason in pipeline.rejected.items():
+                complaints.raise_about(f"{camera} picture", f"{reason}; the frame goes without it.")
+            times.append(results.times)
+            header = header_to_msg(results.stamp_ns, job.config.base_frame)
+            for output in OUTPUTS:
+                data = serialize_message(output.build(results, header))
+                results_bag.write_serialized(output.topic.replace("~", f"/{NODE}"), output.type_name, ready_ns, data)
+    if not times:
+        raise UserError(f"no frame of {job.bag} could be used: {'; '.join(said) or 'no set of images in it'}")
+    return {
+        "of": _identity(job, pipeline.weights.sha256),
+        "device": pipeline.device,
+        "backend": pipeline.backend,
+        "frames": len(times),
+        "sets": sets,
+        "used_share_of_images": round(frames.used / frames.images, 4),
+        "median_ms": {
+            stage.name: round(float(np.median([getattr(time, stage.name) for time in times])), 3)
+            for stage in fields(StageTimes)
+        },
+        "complaints": said,
+    }
