@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
+from tinybev.bench.int8_peak import LAYERS, int8_convolutions
 from tinybev.bench.interleaved import Prepare, Timing, Work, time_in_turns
 from tinybev.bench.made_frame import made_frame
 from tinybev.bench.speed_row import speed_row, table
 from tinybev.errors import UserError
 from tinybev.model.summary import summarize
 from tinybev.runtime.backends.choice import open_backend
+from tinybev.runtime.backends.openvino_int8 import INT8
 from tinybev.runtime.bundle import UNTRAINED, load_bundle
 from tinybev.runtime.options import AUTO, BACKENDS
 from tinybev.runtime.preprocess import Preprocessor
@@ -21,7 +23,7 @@ from tinybev.runtime.preprocess import Preprocessor
 DESCRIPTION = "the network through the backends (--bundle, --backends, --threads, --rounds)"
 DEFAULT_BUNDLE = UNTRAINED + "base"
 YARDSTICK = "torch"
-_PRECISIONS = ("float32", "bfloat16")
+_PRECISIONS = ("float32", "bfloat16", "int8")
 _PEAK = "convolution, "
 
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> list[dict[str, object]]:
         if name.startswith(_PEAK):
             continue
         precision = precision_of(name)
-        peak = _peak_gflops(timings[_PEAK + precision])
+        peak = _peak_gflops(timings[_PEAK + precision], precision)
         rows.append(
             speed_row("network", config.name, name, precision, threads, timing, timings[YARDSTICK], operations, peak)
         )
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> list[dict[str, object]]:
 
 def precision_of(backend: str) -> str:
     """In which a backend's convolutions are computed."""
+    if backend == INT8:
+        return "int8"
     reduced = backend.endswith("bf16") or backend in ("torch-compile", "torch-cuda-graphs")
     return "bfloat16" if reduced else "float32"
 
@@ -91,6 +95,10 @@ class _Convolve:
 
     def __call__(self) -> Work:
         torch.set_num_threads(self.threads)
+        if self.precision == "int8":
+            model = int8_convolutions((self.batch, self.channels, self.height, self.width), self.threads)
+            request = model.create_infer_request()
+            return request.infer
         kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
         layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(kind)
         layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -104,11 +112,12 @@ class _Convolve:
         return convolve
 
     @classmethod
-    def operations(cls) -> float:
+    def operations(cls, precision: str) -> float:
         """Of one run; two for a multiply-accumulate."""
-        return 2.0 * cls.batch * cls.height * cls.width * 9 * cls.channels**2
+        layers = LAYERS if precision == "int8" else 1
+        return 2.0 * layers * cls.batch * cls.height * cls.width * 9 * cls.channels**2
 
 
-def _peak_gflops(timing: Timing) -> float:
+def _peak_gflops(timing: Timing, precision: str) -> float:
     """The highest rate that any turn reached: what disturbs a sample can only slow it down."""
-    return _Convolve.operations() / min(sample.wall_s for sample in timing.samples) / 1e9
+    return _Convolve.operations(precision) / min(sample.wall_s for sample in timing.samples) / 1e9

@@ -13,9 +13,11 @@ BACKENDS = (
     "torch-cuda-graphs",
     "openvino",
     "openvino-bf16",
+    "openvino-int8",
     "onnxruntime",
 )
-"""What can run the network; those with bf16, compile and cuda-graphs compute in bfloat16, the others in float32."""
+"""What can run the network; those with bf16, compile and cuda-graphs compute in bfloat16, that with int8 in int8, the
+others in float32."""
 
 
 @dataclass(frozen=True)

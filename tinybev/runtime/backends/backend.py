@@ -21,7 +21,7 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> str:
-        """In which its convolutions are computed: "float32" or "bfloat16"."""
+        """In which its convolutions are computed: "float32", "bfloat16" or "int8"."""
 
     def infer(self, inputs: StudentInputs, memory: Memory | None) -> StudentOutputs:
         """The raw outputs, float32 and on the CPU, which no later call overwrites; ``memory`` as the student's."""

@@ -7,6 +7,7 @@ import torch
 from tinybev.errors import UserError
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.onnx_runtime import open_onnx_runtime
+from tinybev.runtime.backends.openvino_int8 import INT8, open_openvino_int8
 from tinybev.runtime.backends.openvino_runtime import open_openvino, openvino_is_installed
 from tinybev.runtime.backends.reduced_precision import in_bfloat16
 from tinybev.runtime.backends.torch_compiled import open_compiled, open_cuda_graphs
@@ -15,7 +16,7 @@ from tinybev.runtime.backends.torch_eager import TorchEager
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.options import AUTO, BACKENDS
 
-_CPU_ONLY = ("openvino", "openvino-bf16", "onnxruntime")
+_CPU_ONLY = ("openvino", "openvino-bf16", INT8, "onnxruntime")
 
 
 def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Backend:
@@ -45,6 +46,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         return open_openvino(bundle, backend, "float32", threads)
     if backend == "openvino-bf16":
         return open_openvino(bundle, backend, "bfloat16", threads)
+    if backend == INT8:
+        return open_openvino_int8(bundle, threads)
     if backend == "onnxruntime":
         return open_onnx_runtime(bundle, threads)
     student = bundle.build_student()

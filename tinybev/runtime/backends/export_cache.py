@@ -70,7 +70,7 @@ def export_parts(
             unfinished = Path(tempfile.mkdtemp(prefix=f".{part.name}-", dir=folder))
             try:
                 write(part, unfinished)
-                _publish(unfinished, folder, f"{part.name}{suffix}")
+                publish(unfinished, folder, f"{part.name}{suffix}")
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
@@ -89,7 +89,7 @@ def _code_digest() -> str:
     return digest.hexdigest()
 
 
-def _publish(unfinished: Path, folder: Path, last: str) -> None:
-    """Moves the files into ``folder``; that by which the part is found comes last."""
+def publish(unfinished: Path, folder: Path, last: str) -> None:
+    """Moves the files of ``unfinished`` into ``folder``; ``last``, by which the part is found, comes last."""
     for path in sorted(unfinished.iterdir(), key=lambda path: path.name == last):
         path.replace(folder / path.name)

@@ -43,7 +43,7 @@ def open_openvino(bundle: Bundle, name: str, precision: str, threads: int) -> Pa
     Raises:
         UserError: OpenVINO is not installed, the processor has no bfloat16, or the cache cannot be used.
     """
-    openvino = _openvino(name)
+    openvino = import_openvino(name)
     core = openvino.Core()
     if precision == "bfloat16" and _BFLOAT16_CAPABILITY not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError(
@@ -52,8 +52,9 @@ def open_openvino(bundle: Bundle, name: str, precision: str, threads: int) -> Pa
         )
     folder = cached_export(bundle, {"torch": torch.__version__, "openvino": openvino.__version__})
     files = export_parts(bundle.build_student, folder, SUFFIX, write_openvino)
-    image, bev = (_read(core, file) for file in files)
-    exact, fast = _settings("f32", threads), _settings("bf16" if precision == "bfloat16" else "f32", threads)
+    image, bev = (read_model(core, file) for file in files)
+    exact = inference_settings("f32", threads)
+    fast = inference_settings("bf16" if precision == "bfloat16" else "f32", threads)
     run_image = CompiledPart(core, [(image, fast)], IMAGE_OUTPUTS)
     if precision == "float32":
         run_bev = CompiledPart(core, [(bev, exact)], BEV_OUTPUTS)
@@ -73,7 +74,7 @@ def write_openvino(part: Part, folder: Path) -> None:
     Raises:
         UserError: OpenVINO is not installed.
     """
-    openvino = _openvino("openvino")
+    openvino = import_openvino("openvino")
     decoders = importlib.import_module("openvino.frontend.pytorch.fx_decoder")
     with _quiet(decoders):  # it reports, with tracebacks, which operators this PyTorch does not decompose
         decoder = decoders.TorchFXPythonDecoder.from_exported_program(exported_program(part), dynamic_shapes=False)
@@ -101,7 +102,8 @@ def _quiet(module: ModuleType) -> Iterator[None]:
         root.removeFilter(is_of_others)
 
 
-def _settings(precision: str, threads: int) -> dict[str, Any]:
+def inference_settings(precision: str, threads: int) -> dict[str, Any]:
+    """OpenVINO's properties for floating point in ``precision`` ("f32" or "bf16"); 0 ``threads`` for its choice."""
     settings: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": precision,
@@ -112,7 +114,12 @@ def _settings(precision: str, threads: int) -> dict[str, Any]:
     return settings
 
 
-def _read(core: Any, file: Path) -> Any:
+def read_model(core: Any, file: Path) -> Any:
+    """The model in a file.
+
+    Raises:
+        UserError: OpenVINO cannot read it.
+    """
     try:
         return core.read_model(file)
     except RuntimeError as error:
@@ -122,7 +129,12 @@ def _read(core: Any, file: Path) -> Any:
         ) from error
 
 
-def _openvino(name: str) -> ModuleType:
+def import_openvino(name: str) -> ModuleType:
+    """The package, for the backend ``name``.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
         return importlib.import_module("openvino")
     except ModuleNotFoundError as error:

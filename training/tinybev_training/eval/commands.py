@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.options import AUTO, BACKENDS, PipelineOptions
 from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--processes", type=int, default=1, help="that run the bundle, scene by scene")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the network")
+    parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="what runs the network of a bundle")
     parser.add_argument("--ego-status", action="store_true", help="tell the planner how fast the ego moves")
     parser.add_argument(
         "--score-threshold", type=float, default=SCORE_THRESHOLD, help="boxes below it are not submitted"
@@ -133,6 +134,7 @@ def _description(args: argparse.Namespace) -> Run:
         "split": args.split,
         "ego_status": int(args.ego_status),
         "score_threshold": args.score_threshold,
+        "backend": args.backend,
         **({"conditions": " ".join(args.conditions)} if args.conditions else {}),
     }
 
@@ -163,9 +165,15 @@ def _measure_predictions(split: Split, args: argparse.Namespace) -> _Measured:
 
 def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Condition]) -> _Measured:
     """Of a bundle, in good order and in every condition."""
-    name = re.sub(r"\W+", "-", f"{args.bundle} {args.split}").strip("-")
+    backend = "" if args.backend == AUTO else f" {args.backend}"
+    name = re.sub(r"\W+", "-", f"{args.bundle} {args.split}{backend}").strip("-")
     folder = args.save or Path("out/predictions") / name
-    options = PipelineOptions(device=args.device, score_threshold=args.score_threshold, use_ego_status=args.ego_status)
+    options = PipelineOptions(
+        backend=args.backend,
+        device=args.device,
+        score_threshold=args.score_threshold,
+        use_ego_status=args.ego_status,
+    )
     clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}
     predictions, speed = predict_split(clean, args.processes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,8 +10,8 @@ from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.nuscenes import NuScenes
 
-from tinybev.errors import UserError
 from tinybev.types import DETECTION_CLASSES
+from tinybev_training.eval.devkit import official, opened
 from tinybev_training.eval.measure import NOTHING, Measure, Measures, mean, ratio
 from tinybev_training.eval.submission import check_tokens
 from tinybev_training.eval.tables_of_split import annotated_boxes, sample_tokens
@@ -55,11 +53,11 @@ def detection_measures(
     annotated = annotated_boxes(nusc, split)
     if not annotated or not any(boxes_of.values()):  # the devkit cannot read either
         return _all_missed(annotated)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            evaluation = DetectionEval(nusc, config_factory(CONFIG), str(path), split, folder, verbose=False)
-        except (AssertionError, KeyError, TypeError) as error:
-            raise UserError(f"nuScenes' detection evaluation refuses {path}: {error!r}; correct the file.") from error
+    with opened(
+        "detection",
+        path,
+        lambda folder: DetectionEval(nusc, config_factory(CONFIG), str(path), split, folder, verbose=False),
+    ) as evaluation:
         metrics, _ = evaluation.evaluate()
         also(evaluation)
     counts = Counter(box.detection_name for box in evaluation.gt_boxes.all)
@@ -69,16 +67,12 @@ def detection_measures(
         for name in DETECTION_CLASSES
     }
     return {
-        "mAP": _official(metrics.mean_ap, present),
-        "NDS": _official(metrics.nd_score, present),
+        "mAP": official(metrics.mean_ap, present),
+        "NDS": official(metrics.nd_score, present),
         "mAP_present": mean(aps.values()),
-        **{name: _official(metrics.tp_errors[key], present) for name, key in TP_ERRORS.items()},
+        **{name: official(metrics.tp_errors[key], present) for name, key in TP_ERRORS.items()},
         **{f"{name}.AP": ap for name, ap in aps.items()},
     }
-
-
-def _official(value: float, classes: int) -> Measure:
-    return Measure(float(value), classes) if classes and math.isfinite(value) else NOTHING
 
 
 def _all_missed(annotated: Counter[str]) -> Measures:

@@ -19,7 +19,7 @@ from tinybev_training.eval.missing_cameras import missing_cameras
 from tinybev_training.eval.prediction_files import load_sample, save_sample
 from tinybev_training.eval.predictions import Prediction
 from tinybev_training.eval.predictor import MeasuredNetwork, Predictor
-from tinybev_training.eval.speed import PRECISION, SceneTimes, Speed, device_name, read_speed, write_times
+from tinybev_training.eval.speed import SceneTimes, Speed, device_name, read_speed, write_times
 from tinybev_training.eval.submission import Submission, detection_boxes, read_submission, write_submission
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
@@ -199,7 +199,7 @@ def _predict_scene(
             network_ms.append(predicted.times.network_ms)
         save_sample(run.folder, predicted.prediction)
         boxes[predicted.prediction.token] = detection_boxes(predicted.prediction)
-    times = SceneTimes(device_name(predictor.device), PRECISION, processes, total_ms, network_ms)
+    times = SceneTimes(device_name(predictor.device), predictor.precision, processes, total_ms, network_ms)
     write_times(_times_file(run, scene), times)
     write_submission(_scene_file(run, scene), boxes)
 

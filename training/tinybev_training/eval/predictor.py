@@ -35,6 +35,11 @@ class Predictor(Protocol):
         """Where the network runs: "cpu" or "cuda"."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """In which the network's convolutions are computed."""
+        ...
+
     def reset(self) -> None:
         """Forgets what came before: another scene starts."""
         ...

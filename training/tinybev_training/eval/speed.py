@@ -16,8 +16,6 @@ from tinybev_training.eval.measure import Measure, Measures
 from tinybev_training.eval.measured_network import load_measured_network
 from tinybev_training.eval.write_file import write_text
 
-PRECISION = "float32"
-"""What the pipeline's network computes in."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 

@@ -58,6 +58,11 @@ class StudentPredictor:
         """Where the network runs: "cpu" or "cuda"."""
         return self._pipeline.device
 
+    @property
+    def precision(self) -> str:
+        """Of the pipeline's backend."""
+        return self._pipeline.precision
+
     def reset(self) -> None:
         """Forgets tracks and earlier features."""
         self._pipeline.reset()

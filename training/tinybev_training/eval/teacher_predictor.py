@@ -79,6 +79,11 @@ class TeacherPredictor:
         """Where the network runs: "cpu" or "cuda"."""
         return self._device.type
 
+    @property
+    def precision(self) -> str:
+        """Of PyTorch's operators."""
+        return "float32"
+
     def reset(self) -> None:
         """Forgets tracks; earlier keyframes come with each example."""
         self._decoder.reset()

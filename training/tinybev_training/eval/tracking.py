@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,8 +11,8 @@ from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.tracking.evaluate import TrackingEval
 from nuscenes.nuscenes import NuScenes
 
-from tinybev.errors import UserError
-from tinybev_training.eval.measure import NOTHING, Measure, Measures, ratio
+from tinybev_training.eval.devkit import official, opened
+from tinybev_training.eval.measure import NOTHING, Measures, ratio
 from tinybev_training.eval.submission import TRACKING_CLASSES, check_tokens
 from tinybev_training.eval.tables_of_split import annotated_boxes, sample_tokens
 
@@ -51,25 +49,22 @@ def tracking_measures(
     annotated = [name for name in TRACKING_CLASSES if boxes[name]]
     if not annotated or not any(boxes_of.values()):  # the devkit cannot read either; whatever there is was missed
         return dict.fromkeys(NAMES, NOTHING) | {"AMOTA": ratio(0.0, len(annotated))}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # means over classes without tracks
-        try:
-            evaluation = TrackingEval(
+        with opened(
+            "tracking",
+            path,
+            lambda folder: TrackingEval(
                 config_factory(CONFIG), str(path), split, folder, nusc.version, nusc.dataroot, verbose=False
-            )
-        except (AssertionError, KeyError, TypeError) as error:
-            raise UserError(f"nuScenes' tracking evaluation refuses {path}: {error!r}; correct the file.") from error
-        metrics, _ = evaluation.evaluate()
-        means = {name: metrics.compute_metric(name.lower()) for name in NAMES}
-        also(evaluation)
+            ),
+        ) as evaluation:
+            metrics, _ = evaluation.evaluate()
+            means = {name: metrics.compute_metric(name.lower()) for name in NAMES}
+            also(evaluation)
     counts = Counter(
         box.tracking_name for scene in evaluation.tracks_gt.values() for tracks in scene.values() for box in tracks
     )
     return {
-        **{name: _measure(value, len(counts)) for name, value in means.items()},
-        **{f"{name}.AMOTA": _measure(metrics.label_metrics["amota"][name], counts[name]) for name in TRACKING_CLASSES},
+        **{name: official(value, len(counts)) for name, value in means.items()},
+        **{f"{name}.AMOTA": official(metrics.label_metrics["amota"][name], counts[name]) for name in TRACKING_CLASSES},
     }
-
-
-def _measure(value: float, count: int) -> Measure:
-    return Measure(float(value), count) if count and math.isfinite(value) else NOTHING
