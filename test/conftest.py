@@ -1,9 +1,10 @@
-"""Fixtures every test may use: real nuScenes data where it is at hand, and a ROS domain of the test's own."""
+"""Fixtures every test may use: real and generated nuScenes data, and a ROS domain of the test's own."""
 
 from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
+
+from tiny_nuscenes import write_tiny_nuscenes  # noqa: E402
 
 # Domains 1 to 101 are the ones whose ports stay clear of Linux's ephemeral range. Starting at a place that depends on
 # the process keeps two test runs on one machine apart.
@@ -27,6 +30,18 @@ def nuscenes_dataroot() -> Path:
     if not (dataroot / "v1.0-mini" / "sample.json").is_file():
         pytest.skip(f"needs nuScenes v1.0-mini, not found at {dataroot}; set TINYBEV_NUSCENES to its folder")
     return dataroot
+
+
+@pytest.fixture(scope="session")
+def tiny_dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated dataset of two scenes of 2 s, see ``tiny_nuscenes``; to be left as it is."""
+    return write_tiny_nuscenes(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def dataset_copy(tmp_path: Path, tiny_dataroot: Path) -> Path:
+    """A copy of the generated dataset that a test may damage."""
+    return Path(shutil.copytree(tiny_dataroot, tmp_path / "nuscenes"))
 
 
 @pytest.fixture

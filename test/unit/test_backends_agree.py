@@ -10,17 +10,16 @@ import pytest
 import torch
 from rigs import ring_rig
 from student_inputs import flat, student_inputs
+from tiny_students import COARSE
 
 from tinybev.bench.agreement import Agreement, agreement
-from tinybev.model.config import StudentConfig, find_variant
+from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.model.temporal import Memory
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bundle import Bundle, make_bundle
 
-SMALL_GRID = dataclasses.replace(
-    find_variant("nano"), image_size=(32, 64), x_bound=(-25.6, 25.6, 1.6), y_bound=(-25.6, 25.6, 1.6), max_agents=40
-)
+SMALL_GRID = dataclasses.replace(COARSE, max_agents=40)
 WITH_MEMORY = dataclasses.replace(SMALL_GRID, memory_frames=2)
 
 EXACT = Agreement(

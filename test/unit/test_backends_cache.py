@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from tiny_students import COARSE
 
 from tinybev.cli import main
 from tinybev.errors import UserError
@@ -15,18 +16,14 @@ from tinybev.runtime.backends.export_cache import cache_folder, cached_export, e
 from tinybev.runtime.backends.parts import Part
 from tinybev.runtime.bundle import Bundle, make_bundle
 
-CONFIG = dataclasses.replace(
-    find_variant("nano"), image_size=(32, 64), x_bound=(-25.6, 25.6, 1.6), y_bound=(-25.6, 25.6, 1.6)
-)
-
 
 def bundle_of(seed: int = 0, **changes: object) -> Bundle:
-    config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
+    config = dataclasses.replace(COARSE, **changes)  # type: ignore[arg-type]
     return make_bundle("seeded", config, seeded_student(config, seed).state_dict(), "nothing")
 
 
 def build() -> Student:
-    return seeded_student(CONFIG, 0)
+    return seeded_student(COARSE, 0)
 
 
 class Writer:

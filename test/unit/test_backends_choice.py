@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
 from pathlib import Path
@@ -10,11 +9,11 @@ from types import ModuleType
 
 import pytest
 import torch
+from tiny_students import COARSE
 
 from tinybev.bench.made_frame import made_frame
 from tinybev.config import PARAMETERS, NodeConfig, pipeline_options
 from tinybev.errors import UserError
-from tinybev.model.config import find_variant
 from tinybev.model.student import seeded_student
 from tinybev.runtime.backends import choice
 from tinybev.runtime.backends.choice import open_backend
@@ -22,14 +21,10 @@ from tinybev.runtime.bundle import Bundle, make_bundle
 from tinybev.runtime.options import BACKENDS, PipelineOptions
 from tinybev.runtime.pipeline import Pipeline
 
-CONFIG = dataclasses.replace(
-    find_variant("nano"), image_size=(32, 64), x_bound=(-25.6, 25.6, 1.6), y_bound=(-25.6, 25.6, 1.6)
-)
-
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    return make_bundle("seeded", CONFIG, seeded_student(CONFIG, 0).state_dict(), "nothing (untrained, seed 0)")
+    return make_bundle("seeded", COARSE, seeded_student(COARSE, 0).state_dict(), "nothing (untrained, seed 0)")
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +59,7 @@ def test_the_pipeline_runs_with_the_backend_of_its_options(bundle: Bundle) -> No
     assert (pipeline.backend, pipeline.device) == ("torch-bf16", "cpu")
     results = pipeline.run(made_frame())
     assert results.missing == ()
-    assert results.plan.positions.shape == (CONFIG.plan_steps, 2)
+    assert results.plan.positions.shape == (COARSE.plan_steps, 2)
 
 
 def test_auto_is_torch_where_openvino_is_not_installed(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,18 +16,17 @@ import pytest
 import torch
 from rigs import Rig, ring_rig, yaw_transform
 from student_inputs import student_inputs
+from tiny_students import COARSE
 from torch import Tensor, nn
 
 from tinybev.geometry import BevGrid
-from tinybev.model.config import find_variant
 from tinybev.model.heads.planning import PlanOutputs
 from tinybev.model.student import Student, StudentOutputs, seeded_student
 from tinybev.runtime.decode.planning import decode_plan
 from tinybev.types import Command, Goal, Occupancy
 
 CONFIG = dataclasses.replace(
-    find_variant("nano"),
-    image_size=(32, 64),
+    COARSE,
     x_bound=(-16.0, 16.0, 1.0),
     y_bound=(-16.0, 16.0, 1.0),
     bev_stem_stride=1,

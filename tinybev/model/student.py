@@ -61,7 +61,57 @@ class StudentOutputs(NamedTuple):
     stem_BCXY: Tensor
 
 
-class Student(nn.Module):
+class GridNetwork(nn.Module):
+    """What a student and a teacher with its heads have in common: the memory and all that reads the grid.
+
+    A subclass makes its own modules first and then calls ``add_grid_part``: seeded weights are drawn in that order.
+    """
+
+    def add_grid_part(self, config: StudentConfig) -> None:
+        """Adds the modules of ``conclude`` after those there are."""
+        self._memory_frames = config.memory_frames
+        self._max_agents = config.max_agents
+        self.temporal = TemporalFusion(config) if config.memory_frames else None
+        self.bev_encoder = BevEncoder(config)
+        self.detection_head = DetectionHead(config)
+        self.map_head = MapHead(config)
+        self.occupancy_head = OccupancyHead(config)
+        self.motion_head = MotionHead(config)
+        self.planning_head = PlanningHead(config)
+
+    def conclude(
+        self,
+        stem_BCXY: Tensor,
+        depth_logits_BNDHW: Tensor,
+        conditions: PlanConditions,
+        memory: Memory | None = None,
+        agents: Peaks | None = None,
+    ) -> StudentOutputs:
+        """The part that works on the grid, after the stem; ``depth_logits_BNDHW`` is handed through."""
+        features = self.bev_encoder(self._remember(stem_BCXY, memory))
+        bev_BCXY = features.fine_BCXY
+        detection = self.detection_head(bev_BCXY)
+        if agents is None:
+            agents = find_peaks(detection.heatmap_BKXY, self._max_agents)
+        return StudentOutputs(
+            depth_logits_BNDHW=depth_logits_BNDHW,
+            bev_BCXY=bev_BCXY,
+            detection=detection,
+            map_BKXY=self.map_head(bev_BCXY),
+            occupancy=self.occupancy_head(bev_BCXY),
+            plan=self.planning_head(features, conditions),
+            agents=agents,
+            motion=self.motion_head(features, detection, agents),
+            stem_BCXY=stem_BCXY,
+        )
+
+    def _remember(self, stem_BCXY: Tensor, memory: Memory | None) -> Tensor:
+        if (memory is None) != (self.temporal is None):
+            raise ValueError(f"memory: expected it for {self._memory_frames} memory_frames, got {memory}")
+        return stem_BCXY if self.temporal is None or memory is None else self.temporal(stem_BCXY, memory)
+
+
+class Student(GridNetwork):
     """The whole network; one code path for every variant."""
 
     def __init__(self, config: StudentConfig) -> None:
@@ -72,13 +122,7 @@ class Student(nn.Module):
         self.lift = Lift(config)
         self.splat = Splat(config)
         self.bev_stem = BevStem(config)
-        self.temporal = TemporalFusion(config) if config.memory_frames else None
-        self.bev_encoder = BevEncoder(config)
-        self.detection_head = DetectionHead(config)
-        self.map_head = MapHead(config)
-        self.occupancy_head = OccupancyHead(config)
-        self.motion_head = MotionHead(config)
-        self.planning_head = PlanningHead(config)
+        self.add_grid_part(config)
 
     def forward(
         self, inputs: StudentInputs, memory: Memory | None = None, agents: Peaks | None = None
@@ -102,37 +146,6 @@ class Student(nn.Module):
         """The part that works on images; see ``StudentInputs`` for the arguments."""
         feat = self.neck(self.backbone(images_BN3HW.flatten(0, 1)))
         return self.lift(feat.unflatten(0, images_BN3HW.shape[:2]), intrinsics_BN4)
-
-    def conclude(
-        self,
-        stem_BCXY: Tensor,
-        depth_logits_BNDHW: Tensor,
-        conditions: PlanConditions,
-        memory: Memory | None = None,
-        agents: Peaks | None = None,
-    ) -> StudentOutputs:
-        """The part that works on the grid, after the stem; ``depth_logits_BNDHW`` is handed through."""
-        features = self.bev_encoder(self._remember(stem_BCXY, memory))
-        bev_BCXY = features.fine_BCXY
-        detection = self.detection_head(bev_BCXY)
-        if agents is None:
-            agents = find_peaks(detection.heatmap_BKXY, self.config.max_agents)
-        return StudentOutputs(
-            depth_logits_BNDHW=depth_logits_BNDHW,
-            bev_BCXY=bev_BCXY,
-            detection=detection,
-            map_BKXY=self.map_head(bev_BCXY),
-            occupancy=self.occupancy_head(bev_BCXY),
-            plan=self.planning_head(features, conditions),
-            agents=agents,
-            motion=self.motion_head(features, detection, agents),
-            stem_BCXY=stem_BCXY,
-        )
-
-    def _remember(self, stem_BCXY: Tensor, memory: Memory | None) -> Tensor:
-        if (memory is None) != (self.temporal is None):
-            raise ValueError(f"memory: expected it for {self.config.memory_frames} memory_frames, got {memory}")
-        return stem_BCXY if self.temporal is None or memory is None else self.temporal(stem_BCXY, memory)
 
 
 def seeded_student(config: StudentConfig, seed: int) -> Student:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parent / "support"), str(ROOT / "test" / "support")]
 
 from tiny_nuscenes import write_tiny_nuscenes  # noqa: E402
+
+from tinybev.model.config import VARIANTS  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +32,24 @@ def nuscenes_dataroot() -> Path:
 def tiny_dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated dataset of two scenes of 8 s: the ego drives a left-hand circle, see ``tiny_nuscenes``."""
     return write_tiny_nuscenes(tmp_path_factory.mktemp("tiny"), seconds=8.0)
+
+
+@pytest.fixture(scope="session")
+def split_dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated dataset of two scenes of 4 s, each a split of its own, see ``train_runs.add_splits``."""
+    from train_runs import add_splits  # imports Lightning, which takes seconds
+
+    return add_splits(write_tiny_nuscenes(tmp_path_factory.mktemp("split"), seconds=4.0))
+
+
+@pytest.fixture(scope="module")
+def micro() -> Iterator[None]:
+    """The micro network is known, and sums are formed in one order: on one thread, as in processes of their own."""
+    from train_runs import MICRO, register_micro
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    register_micro()
+    yield
+    del VARIANTS[MICRO.name]
+    torch.set_num_threads(threads)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.data.dataset import open_dataset
 from tinybev_training.teacher.cross_modal import seeded_teacher
 from tinybev_training.teacher.cross_modal_config import find_teacher
@@ -23,34 +21,20 @@ from tinybev_training.train.recipe import Recipe
 from tinybev_training.train.recipes import find_recipe
 from tinybev_training.train.run import Outcome
 from tinybev_training.train.teachers import Classroom, find_teacher_source
-from train_runs import MICRO, add_splits, register_micro
+from train_runs import MICRO
 from uniad_dumps import dump
 
 from tinybev import cli
 from tinybev.errors import UserError
-from tinybev.model.config import VARIANTS
 from tinybev.model.student import seeded_student
 from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle
+
+pytestmark = pytest.mark.usefixtures("micro")
 
 SMALL_RUN = shlex.split(
     "--split half --validation-split other_half --set network=micro --set steps=2 --set samples.labelled=2 "
     "--set rhythm.validation_samples=2 --device cpu --workers 0 --version v1.0-mini"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _micro() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    register_micro()
-    yield
-    del VARIANTS[MICRO.name]
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return add_splits(write_tiny_nuscenes(tmp_path_factory.mktemp("dataset"), seconds=4.0))
 
 
 def asked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[Recipe, Place, bool]:
@@ -141,9 +125,9 @@ def test_another_teacher_is_another_run(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert recipe.teacher == "runs/other"  # and the checkpoint, which names the first one, is refused
 
 
-def test_decoded_images_are_kept_where_a_recipe_says_so(dataroot: Path, tmp_path: Path) -> None:
+def test_decoded_images_are_kept_where_a_recipe_says_so(split_dataroot: Path, tmp_path: Path) -> None:
     cache = ["--cache", str(tmp_path / "cache"), "--set", "samples.cache_size=[90, 160]"]
-    arguments = [*SMALL_RUN, "--dataroot", str(dataroot), "--out", str(tmp_path / "run")]
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--out", str(tmp_path / "run")]
     assert cli.main(["train", "--recipe", "alone", *arguments, *cache]) == 0
     assert len(list((tmp_path / "cache").rglob("*.npy"))) >= 4 * 6
 
@@ -159,13 +143,15 @@ def test_what_is_shown_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
     assert recipe == find_recipe("s3", "t")
 
 
-def test_float16_is_refused_without_a_gpu(dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*SMALL_RUN, "--dataroot", str(dataroot), "--out", str(tmp_path / "run"), "--precision", "fp16"]
+def test_float16_is_refused_without_a_gpu(
+    split_dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--out", str(tmp_path / "run"), "--precision", "fp16"]
     assert cli.main(["train", "--recipe", "alone", *arguments]) == 2
     assert "precision: float16 needs a GPU; choose bf16 or fp32." in capsys.readouterr().err
 
 
-def test_teachers_are_found_by_what_is_in_their_folder(tmp_path: Path, dataroot: Path) -> None:
+def test_teachers_are_found_by_what_is_in_their_folder(tmp_path: Path, split_dataroot: Path) -> None:
     student = seeded_student(MICRO, 1)
     save_bundle(make_bundle("larger", MICRO, student.state_dict(), "nothing"), tmp_path / "run" / "bundle")
     save_teacher(seeded_teacher(find_teacher("teacher-nano"), 0), tmp_path / "teacher", {})
@@ -184,13 +170,13 @@ def test_teachers_are_found_by_what_is_in_their_folder(tmp_path: Path, dataroot:
         assert isinstance(sources[name].open(room), LiveTeacher)
 
 
-def test_a_student_learns_from_dumps_of_some_of_its_samples(dataroot: Path, tmp_path: Path) -> None:
+def test_a_student_learns_from_dumps_of_some_of_its_samples(split_dataroot: Path, tmp_path: Path) -> None:
     """Those without a dump are masked; with several processes that is refused, as a process might have none at all."""
-    tokens = [where.keyframe.token for where in open_dataset(dataroot, "v1.0-mini", "half").keyframes]
+    tokens = [where.keyframe.token for where in open_dataset(split_dataroot, "v1.0-mini", "half").keyframes]
     for token in tokens[::2]:
         maps = {"lane_score": torch.rand(3, 200, 200), "drivable_score": torch.rand(200, 200)}
         dump(tmp_path / "dumps", token, **maps, occ_score=torch.rand(5, 200, 200), sdc_traj=torch.rand(6, 2))
-    arguments = [*SMALL_RUN, "--dataroot", str(dataroot), "--out", str(tmp_path / "run"), "--set", "rhythm.log=1"]
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--out", str(tmp_path / "run"), "--set", "rhythm.log=1"]
     assert cli.main(["train", "--recipe", "s2", "--teacher", str(tmp_path / "dumps"), *arguments]) == 0
     curves = read_curves(tmp_path / "run" / "metrics.csv")
     for term in ("map", "occupancy"):
@@ -201,10 +187,10 @@ def test_a_student_learns_from_dumps_of_some_of_its_samples(dataroot: Path, tmp_
         source.open(Classroom(lambda: None, tokens, torch.device("cpu"), world_size=2))  # type: ignore[arg-type, return-value]
 
 
-def test_a_run_may_start_from_a_bundle_and_learn_from_another(dataroot: Path, tmp_path: Path) -> None:
+def test_a_run_may_start_from_a_bundle_and_learn_from_another(split_dataroot: Path, tmp_path: Path) -> None:
     """Two stages in a row, the second taught by what the first one left and starting from it."""
     first, second = tmp_path / "first", tmp_path / "second"
-    common = [*SMALL_RUN, "--dataroot", str(dataroot)]
+    common = [*SMALL_RUN, "--dataroot", str(split_dataroot)]
     assert cli.main(["train", "--recipe", "alone", "--out", str(first), *common]) == 0
     start = [
         "--set",
@@ -224,10 +210,10 @@ def test_a_run_may_start_from_a_bundle_and_learn_from_another(dataroot: Path, tm
 
 
 def test_a_bundle_of_another_network_is_no_start(
-    dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    split_dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_bundle(make_bundle("micro", MICRO, seeded_student(MICRO, 1).state_dict(), "nothing"), tmp_path / "bundle")
-    arguments = [*SMALL_RUN, "--dataroot", str(dataroot), "--set", f"start={tmp_path / 'bundle'}"]
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--set", f"start={tmp_path / 'bundle'}"]
     assert (
         cli.main(["train", "--recipe", "alone", *arguments, "--set", "memory_frames=1", "--out", str(tmp_path / "r")])
         == 2

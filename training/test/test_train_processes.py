@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
 from tinybev_training.train.place import Place, Processes, processes
@@ -17,7 +16,7 @@ from tinybev_training.train.recipe import SELF, Recipe
 from tinybev_training.train.recipes import find_recipe
 from tinybev_training.train.typed_json import changed
 from torch import Tensor
-from train_runs import RECIPE, add_splits, command, last_step, place, wait_until
+from train_runs import RECIPE, command, last_step, place, wait_until
 
 from tinybev.errors import UserError
 
@@ -37,11 +36,6 @@ RECIPE_OF_ALL = changed(
 )
 
 
-@pytest.fixture(scope="module")
-def dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return add_splits(write_tiny_nuscenes(tmp_path_factory.mktemp("dataset"), seconds=4.0))
-
-
 def run(recipe: Recipe, where: Place, count: int) -> None:
     """Trains in ``count`` processes of their own; the very same command for any number of them."""
     where.out.mkdir(exist_ok=True)
@@ -52,8 +46,8 @@ def run(recipe: Recipe, where: Place, count: int) -> None:
     assert output.count("trained 4 steps (") == 1
 
 
-def test_two_processes_have_the_losses_and_gradients_of_one(dataroot: Path, tmp_path: Path) -> None:
-    one, two = place(dataroot, tmp_path / "one"), place(dataroot, tmp_path / "two")
+def test_two_processes_have_the_losses_and_gradients_of_one(split_dataroot: Path, tmp_path: Path) -> None:
+    one, two = place(split_dataroot, tmp_path / "one"), place(split_dataroot, tmp_path / "two")
     run(RECIPE_OF_ALL, one, 1)
     run(RECIPE_OF_ALL, two, 2)
     expected, found = (read_curves(where.out / "metrics.csv") for where in (one, two))
@@ -73,8 +67,10 @@ def mean_gradient(where: Place) -> Tensor:
     return torch.cat([state["exp_avg"].flatten() for state in optimizer["state"].values()])
 
 
-def test_a_signal_to_one_of_two_processes_stops_both_and_either_number_goes_on(dataroot: Path, tmp_path: Path) -> None:
-    where = place(dataroot, tmp_path / "run")
+def test_a_signal_to_one_of_two_processes_stops_both_and_either_number_goes_on(
+    split_dataroot: Path, tmp_path: Path
+) -> None:
+    where = place(split_dataroot, tmp_path / "run")
     where.out.mkdir()
     recipe = changed(RECIPE_OF_ALL, {"steps": "2000", "rhythm.checkpoint": "1", "rhythm.validate": "2000"})
     (where.out / "recipe.json").write_text(recipe.to_json())

@@ -6,12 +6,10 @@ import dataclasses
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
@@ -22,60 +20,29 @@ from tinybev_training.train.run import Outcome, train
 from tinybev_training.train.typed_json import changed
 from torch import Tensor
 from train_runs import (
-    MICRO,
     RECIPE,
-    add_splits,
     command,
     last_step,
     place,
-    register_micro,
     same_checkpoints,
+    signal_in_step,
     wait_until,
 )
 
 from tinybev.errors import UserError
-from tinybev.model.config import VARIANTS
 from tinybev.runtime.bundle import read_bundle
+
+pytestmark = pytest.mark.usefixtures("micro")
 
 DISTILLED = dataclasses.replace(RECIPE, teacher=SELF, distill=find_recipe("self", "").distill)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _micro() -> Iterator[None]:
-    """The micro network is known, and sums are formed in one order: on one thread, as in processes of their own."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    register_micro()
-    yield
-    del VARIANTS[MICRO.name]
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
-def dataroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return add_splits(write_tiny_nuscenes(tmp_path_factory.mktemp("dataset"), seconds=4.0))
-
-
-@pytest.fixture(scope="module")
-def straight(dataroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def straight(micro: None, split_dataroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of ``DISTILLED`` that nothing stopped."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    assert train(DISTILLED, place(dataroot, out), resume=False) == Outcome(6, None)
+    assert train(DISTILLED, place(split_dataroot, out), resume=False) == Outcome(6, None)
     return out
-
-
-def signal_in_step(step: int, number: int, patch: pytest.MonkeyPatch) -> None:
-    """The process gets a signal while it computes the first part of a step, counted from 1."""
-    compute = TrainingModule.training_step
-    sent: list[int] = []
-
-    def training_step(module: TrainingModule, batch: object, batch_idx: int) -> object:
-        if module.global_step == step - 1 and not sent:
-            sent.append(step)
-            os.kill(os.getpid(), number)
-        return compute(module, batch, batch_idx)  # type: ignore[arg-type]
-
-    patch.setattr(TrainingModule, "training_step", training_step)
 
 
 def test_a_run_leaves_curves_recipe_checkpoints_and_a_bundle_of_the_average(straight: Path) -> None:
@@ -108,17 +75,22 @@ def test_a_run_leaves_curves_recipe_checkpoints_and_a_bundle_of_the_average(stra
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("step", [1, 3, 4])
 def test_a_run_stopped_by_a_signal_and_gone_on_with_ends_as_a_straight_one(
-    step: int, number: signal.Signals, straight: Path, dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: int,
+    number: signal.Signals,
+    straight: Path,
+    split_dataroot: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Weights, average, optimizer, schedule, region weights, best loss and curves, to the last bit."""
     handler = signal.getsignal(number)
     with monkeypatch.context() as patch:
         signal_in_step(step, number, patch)
-        assert train(DISTILLED, place(dataroot, tmp_path / "run"), resume=False) == Outcome(step, number)
+        assert train(DISTILLED, place(split_dataroot, tmp_path / "run"), resume=False) == Outcome(step, number)
     assert signal.getsignal(number) is handler
     assert not (tmp_path / "run" / "bundle").exists()
     torch.rand(7)  # what is drawn in between has no influence
-    assert train(DISTILLED, place(dataroot, tmp_path / "run"), resume=True) == Outcome(6, None)
+    assert train(DISTILLED, place(split_dataroot, tmp_path / "run"), resume=True) == Outcome(6, None)
     assert same_checkpoints(straight, tmp_path / "run")
     assert (tmp_path / "run" / "metrics.csv").read_text() == (straight / "metrics.csv").read_text()
 
@@ -134,23 +106,23 @@ def test_a_run_stopped_by_a_signal_and_gone_on_with_ends_as_a_straight_one(
     ids=["accumulated", "bf16", "memory", "unlabelled"],
 )
 def test_every_kind_of_run_goes_on_exactly(
-    settings: dict[str, str], dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: dict[str, str], split_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loaded by a process of its own the second time, which makes no difference either."""
     recipe = changed(DISTILLED, {**settings, "steps": "4", "telling.ego_status": "true"})
-    train(recipe, place(dataroot, tmp_path / "straight"), resume=False)
+    train(recipe, place(split_dataroot, tmp_path / "straight"), resume=False)
     with monkeypatch.context() as patch:
         signal_in_step(2, signal.SIGTERM, patch)
-        assert train(recipe, place(dataroot, tmp_path / "run"), resume=False).step == 2
-    train(recipe, dataclasses.replace(place(dataroot, tmp_path / "run"), workers=1), resume=True)
+        assert train(recipe, place(split_dataroot, tmp_path / "run"), resume=False).step == 2
+    train(recipe, dataclasses.replace(place(split_dataroot, tmp_path / "run"), workers=1), resume=True)
     assert same_checkpoints(tmp_path / "straight", tmp_path / "run")
 
 
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(
-    straight: Path, dataroot: Path, tmp_path: Path
+    straight: Path, split_dataroot: Path, tmp_path: Path
 ) -> None:
     """The process is killed as soon as there is a checkpoint, wherever it is then, a few times over."""
-    where = place(dataroot, tmp_path / "run")
+    where = place(split_dataroot, tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.json").write_text(DISTILLED.to_json())
     for _ in range(2):
@@ -166,11 +138,11 @@ def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(
 
 
 def test_a_signal_to_the_whole_process_group_ends_in_a_checkpoint_and_a_sentence(
-    dataroot: Path, tmp_path: Path
+    split_dataroot: Path, tmp_path: Path
 ) -> None:
     """As from a terminal: the processes that load samples get it too."""
     number = signal.SIGINT
-    where = place(dataroot, tmp_path / "run")
+    where = place(split_dataroot, tmp_path / "run")
     where.out.mkdir()
     recipe = changed(RECIPE, {"steps": "5000", "rhythm.checkpoint": "1", "rhythm.validate": "5000"})
     (where.out / "recipe.json").write_text(recipe.to_json())
@@ -184,37 +156,39 @@ def test_a_signal_to_the_whole_process_group_ends_in_a_checkpoint_and_a_sentence
     assert errors.splitlines()[-1] == sentence
 
 
-def test_a_finished_run_is_left_as_it_is(straight: Path, dataroot: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(straight: Path, split_dataroot: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
-    assert train(DISTILLED, place(dataroot, straight), resume=True) == Outcome(6, None)
+    assert train(DISTILLED, place(split_dataroot, straight), resume=True) == Outcome(6, None)
     assert {path: path.stat().st_mtime_ns for path in straight.rglob("*")} == before
 
 
-def test_a_run_killed_before_its_bundle_was_written_writes_it(straight: Path, dataroot: Path, tmp_path: Path) -> None:
+def test_a_run_killed_before_its_bundle_was_written_writes_it(
+    straight: Path, split_dataroot: Path, tmp_path: Path
+) -> None:
     shutil.copytree(straight, tmp_path / "run", ignore=shutil.ignore_patterns("bundle"))
-    assert train(DISTILLED, place(dataroot, tmp_path / "run"), resume=True) == Outcome(6, None)
+    assert train(DISTILLED, place(split_dataroot, tmp_path / "run"), resume=True) == Outcome(6, None)
     assert read_bundle(tmp_path / "run" / "bundle").manifest == read_bundle(straight / "bundle").manifest
     assert same_checkpoints(straight, tmp_path / "run")
 
 
-def test_a_bundle_in_the_way_is_named_before_training(dataroot: Path, tmp_path: Path) -> None:
+def test_a_bundle_in_the_way_is_named_before_training(split_dataroot: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "bundle").mkdir(parents=True)
     with pytest.raises(UserError, match="bundle: expected no bundle yet; remove it, or name another folder"):
-        train(RECIPE, place(dataroot, tmp_path / "run"), resume=False)
+        train(RECIPE, place(split_dataroot, tmp_path / "run"), resume=False)
 
 
-def test_a_checkpoint_is_neither_overwritten_nor_taken_for_another_run(straight: Path, dataroot: Path) -> None:
+def test_a_checkpoint_is_neither_overwritten_nor_taken_for_another_run(straight: Path, split_dataroot: Path) -> None:
     before = (straight / "last.safetensors").read_bytes()
     with pytest.raises(UserError, match=r"last\.safetensors: there is a checkpoint already; go on with --resume"):
-        train(DISTILLED, place(dataroot, straight), resume=False)
+        train(DISTILLED, place(split_dataroot, straight), resume=False)
     with pytest.raises(UserError, match=r"its recipe\.optimization\.learning_rate is 0\.001 and not 0\.5; go on with"):
-        train(changed(DISTILLED, {"optimization.learning_rate": "0.5"}), place(dataroot, straight), resume=True)
+        train(changed(DISTILLED, {"optimization.learning_rate": "0.5"}), place(split_dataroot, straight), resume=True)
     assert (straight / "last.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_what_is_not_finite_stops_the_run_and_names_the_samples(
-    where: str, dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, split_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compute = TrainingModule.terms
 
@@ -232,7 +206,7 @@ def test_what_is_not_finite_stops_the_run_and_names_the_samples(
     sentence = r"the loss is not finite \(loss, supervised/map\)" if where == "loss" else "the gradient is not finite"
     named = r"in step 4, samples (tiny-0001/\w+(, )?){4}; the last checkpoint is from before: look at"
     with pytest.raises(UserError, match=f"{sentence} {named}"):
-        train(RECIPE, place(dataroot, tmp_path / "run"), resume=False)
+        train(RECIPE, place(split_dataroot, tmp_path / "run"), resume=False)
     kept = read_checkpoint(tmp_path / "run" / "last.safetensors")
     assert kept["global_step"] == 4
     weights = kept["state_dict"]
@@ -253,7 +227,7 @@ class _BrokenGradient(torch.autograd.Function):
 
 
 def test_a_disk_that_fails_at_a_checkpoint_is_one_sentence_and_the_run_goes_on_later(
-    straight: Path, dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    straight: Path, split_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace, calls = os.replace, []
 
@@ -265,7 +239,7 @@ def test_a_disk_that_fails_at_a_checkpoint_is_one_sentence_and_the_run_goes_on_l
         replace(source, target)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkpoint_file.os, "replace", fail_at_second)
-    where = place(dataroot, tmp_path / "run")
+    where = place(split_dataroot, tmp_path / "run")
     with pytest.raises(UserError, match=r"last\.safetensors: the checkpoint cannot be written .*No space left"):
         train(DISTILLED, where, resume=False)
     assert read_checkpoint(where.out / "last.safetensors")["global_step"] == 2

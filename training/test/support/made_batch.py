@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from rigs import Rig, ring_rig
+from tiny_students import THIN
 from tinybev_training.data.batch import Batch, Example, collate
 from tinybev_training.data.camera_inputs import CameraInputs
 from tinybev_training.data.sample import (
@@ -26,7 +27,7 @@ from tinybev_training.losses.targets import StudentTargets
 from torch import Tensor
 
 from tinybev.geometry import BevGrid
-from tinybev.model.config import StudentConfig, find_variant
+from tinybev.model.config import StudentConfig
 from tinybev.model.heads.detection import DetectionOutputs
 from tinybev.model.heads.motion import MotionOutputs
 from tinybev.model.heads.occupancy import OccupancyOutputs
@@ -36,23 +37,11 @@ from tinybev.model.student import StudentOutputs
 from tinybev.types import ATTRIBUTES, CAMERAS, DETECTION_CLASSES, Detections, Frame
 
 SMALL = dataclasses.replace(
-    find_variant("nano"),
-    image_size=(32, 64),
+    THIN,
     x_bound=(-16.0, 24.0, 1.0),
     y_bound=(-12.0, 12.0, 1.0),
     d_bound=(1.0, 21.0, 2.0),
-    backbone_width=8,
     feature_stride=8,
-    neck_channels=8,
-    context_channels=8,
-    bev_stem_stride=2,
-    bev_widths=(8, 16),
-    bev_blocks=(1, 1),
-    bev_channels=8,
-    head_channels=8,
-    agent_channels=16,
-    plan_channels=16,
-    scene_channels=4,
     max_agents=10,
 )
 """40x24 cells of 1 m, no symmetry about the ego; 20x12 for the heads. Two hundredths of a second a frame."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+from tiny_students import COARSE
 from tinybev_training.teacher.cross_modal_config import CrossModalConfig
-
-from tinybev.model.config import find_variant
 
 
 def tiny_config(memory_frames: int = 1) -> CrossModalConfig:
     """Images of 64 x 32 on a grid of 32 x 32 m."""
     network = dataclasses.replace(
-        find_variant("nano"),
+        COARSE,
         name="teacher-tiny",
-        image_size=(32, 64),
         x_bound=(-16.0, 16.0, 1.0),
         y_bound=(-16.0, 16.0, 1.0),
         d_bound=(1.0, 17.0, 2.0),

@@ -14,35 +14,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import torch
+from tiny_students import THIN
 from tinybev_training.train.checkpoint_file import read_checkpoint
+from tinybev_training.train.module import TrainingModule
 from tinybev_training.train.place import Place
 from tinybev_training.train.recipe import Averaging, Optimization, Recipe, Rhythm, Samples
 
 from tinybev import cli
-from tinybev.model.config import VARIANTS, find_variant
+from tinybev.model.config import VARIANTS
 
 ROOT = Path(__file__).resolve().parents[3]
 
-MICRO = dataclasses.replace(
-    find_variant("nano"),
-    name="tinybev-micro",
-    image_size=(32, 64),
-    x_bound=(-25.6, 25.6, 1.6),
-    y_bound=(-25.6, 25.6, 1.6),
-    d_bound=(1.0, 25.0, 2.0),
-    backbone_width=8,
-    neck_channels=16,
-    context_channels=8,
-    bev_widths=(8, 16),
-    bev_blocks=(1, 1),
-    bev_channels=8,
-    head_channels=8,
-    agent_channels=16,
-    plan_channels=16,
-    scene_channels=4,
-    max_agents=20,
-)
+MICRO = dataclasses.replace(THIN, name="tinybev-micro", d_bound=(1.0, 25.0, 2.0), neck_channels=16, max_agents=20)
 
 RECIPE = Recipe(
     name="micro",
@@ -96,6 +81,20 @@ def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) ->
     while process.poll() is None and not condition():
         with suppress(subprocess.TimeoutExpired):
             process.wait(0.02)
+
+
+def signal_in_step(step: int, number: int, patch: pytest.MonkeyPatch) -> None:
+    """The process gets a signal while it computes the first part of a step, counted from 1."""
+    compute = TrainingModule.training_step
+    sent: list[int] = []
+
+    def training_step(module: TrainingModule, batch: object, batch_idx: int) -> object:
+        if module.global_step == step - 1 and not sent:
+            sent.append(step)
+            os.kill(os.getpid(), number)
+        return compute(module, batch, batch_idx)  # type: ignore[arg-type]
+
+    patch.setattr(TrainingModule, "training_step", training_step)
 
 
 def difference(one: object, other: object, name: str = "") -> str:

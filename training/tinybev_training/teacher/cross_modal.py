@@ -10,20 +10,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tinybev.model.backbone import Neck
-from tinybev.model.bev_encoder import BevEncoder, BevStem
-from tinybev.model.heads.detection import DetectionHead
-from tinybev.model.heads.map import MapHead
-from tinybev.model.heads.motion import MotionHead
-from tinybev.model.heads.occupancy import OccupancyHead
-from tinybev.model.heads.peaks import Peaks, find_peaks
-from tinybev.model.heads.planning import PlanningHead
+from tinybev.model.bev_encoder import BevStem
+from tinybev.model.heads.peaks import Peaks
 from tinybev.model.layers import conv_bn_relu, init_convolutions
 from tinybev.model.lift_splat import Lift, Splat
-from tinybev.model.student import StudentInputs, StudentOutputs
-from tinybev.model.temporal import Memory, TemporalFusion
+from tinybev.model.student import GridNetwork, StudentInputs, StudentOutputs
+from tinybev.model.temporal import Memory
 from tinybev_training.teacher.cross_modal_config import CrossModalConfig
 from tinybev_training.teacher.image_trunk import ImageTrunk
 from tinybev_training.teacher.lidar_encoder import LidarEncoder
@@ -36,7 +31,7 @@ class LidarInputs(NamedTuple):
     sample_P: Tensor
 
 
-class CrossModal(nn.Module):
+class CrossModal(GridNetwork):
     """The whole network."""
 
     def __init__(self, config: CrossModalConfig) -> None:
@@ -54,38 +49,14 @@ class CrossModal(nn.Module):
         stem_channels = network.bev_widths[0]
         self.fuse = conv_bn_relu(stem_channels + config.lidar_channels, stem_channels)
         init_convolutions(self.fuse)
-        self.temporal = TemporalFusion(network) if network.memory_frames else None
-        self.bev_encoder = BevEncoder(network)
-        self.detection_head = DetectionHead(network)
-        self.map_head = MapHead(network)
-        self.occupancy_head = OccupancyHead(network)
-        self.motion_head = MotionHead(network)
-        self.planning_head = PlanningHead(network)
+        self.add_grid_part(network)
 
     def forward(
         self, inputs: StudentInputs, lidar: LidarInputs, memory: Memory | None = None, agents: Peaks | None = None
     ) -> StudentOutputs:
         """All outputs of a batch; as ``Student.forward``, with lidar."""
         stem_BCXY, depth_logits_BNDHW = self.look(inputs, lidar)
-        if (memory is None) != (self.temporal is None):
-            raise ValueError(f"memory: expected it for {self.config.network.memory_frames} memory_frames, got {memory}")
-        fused_BCXY = stem_BCXY if self.temporal is None or memory is None else self.temporal(stem_BCXY, memory)
-        features = self.bev_encoder(fused_BCXY)
-        bev_BCXY = features.fine_BCXY
-        detection = self.detection_head(bev_BCXY)
-        if agents is None:
-            agents = find_peaks(detection.heatmap_BKXY, self.config.network.max_agents)
-        return StudentOutputs(
-            depth_logits_BNDHW=depth_logits_BNDHW,
-            bev_BCXY=bev_BCXY,
-            detection=detection,
-            map_BKXY=self.map_head(bev_BCXY),
-            occupancy=self.occupancy_head(bev_BCXY),
-            plan=self.planning_head(features, inputs.conditions),
-            agents=agents,
-            motion=self.motion_head(features, detection, agents),
-            stem_BCXY=stem_BCXY,
-        )
+        return self.conclude(stem_BCXY, depth_logits_BNDHW, inputs.conditions, memory, agents)
 
     def look(self, inputs: StudentInputs, lidar: LidarInputs) -> tuple[Tensor, Tensor]:
         """The part that sees one frame alone: fused features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
