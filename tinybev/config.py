@@ -91,7 +91,9 @@ class NodeConfig:
         True, "configure and activate at start; false: wait for a lifecycle manager (`ros2 lifecycle set`)"
     )
     bundle: str = _parameter(
-        "untrained:nano", "weights and manifest: a folder, or `untrained:VARIANT[:SEED]` for seeded weights"
+        "shipped:mini",
+        "weights and manifest: a folder, `shipped:mini` (trained on synthetic data only), or `untrained:VARIANT[:SEED]` "
+        "for seeded weights",
     )
     backend: str = _parameter(
         _PIPELINE.backend,

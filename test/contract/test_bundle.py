@@ -14,10 +14,19 @@ import safetensors.torch
 import torch
 
 from tinybev.cli import main
+from tinybev.config import NodeConfig
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
 from tinybev.model.student import seeded_student
-from tinybev.runtime.bundle import MANIFEST_FILE, WEIGHTS_FILE, halved, load_bundle, make_bundle, save_bundle
+from tinybev.runtime.bundle import (
+    MANIFEST_FILE,
+    SHIPPED_FOLDER,
+    WEIGHTS_FILE,
+    halved,
+    load_bundle,
+    make_bundle,
+    save_bundle,
+)
 from tinybev.runtime.manifest import Manifest
 
 SPEC = "untrained:nano:3"
@@ -179,6 +188,17 @@ def test_halved_weights_take_half_the_room_and_compute_almost_the_same(exported:
         assert torch.allclose(tensor, exact[name], rtol=2**-11, atol=2**-24), name
         if "running" in name:
             assert torch.equal(tensor, exact[name])
+
+
+def test_the_shipped_bundle_is_small_and_says_what_it_was_trained_on_and_how_it_scores() -> None:
+    bundle = load_bundle(NodeConfig().bundle)
+    assert bundle.config.name == "tinybev-mini"
+    assert bundle.manifest.trained_on.startswith("synthetic data only")
+    assert (SHIPPED_FOLDER / "mini" / WEIGHTS_FILE).stat().st_size < 30e6
+    assert {tensor.dtype for name, tensor in bundle.weights.items() if name.endswith(".weight")} == {torch.float16}
+    metrics = bundle.manifest.metrics
+    assert {"detection.mAP", "rings.vehicle.AP_2m", "map.IoU_drivable", "planning.uniad.L2_3s"} <= metrics.keys()
+    assert all(torch.isfinite(tensor).all() for tensor in bundle.build_student().state_dict().values())
 
 
 def test_nothing_is_overwritten_and_nothing_left_behind(exported: Path, tmp_path: Path) -> None:

@@ -197,7 +197,9 @@ class NodeUnderTest:
     ) -> None:
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)
-        overrides = [Parameter(name, value=value) for name, value in (parameters or {}).items()]
+        # The smallest network, unless a test asks for another one.
+        wanted = {"bundle": "untrained:nano", **(parameters or {})}
+        overrides = [Parameter(name, value=value) for name, value in wanted.items()]
         self.node = TinybevNode(context=self.context, parameter_overrides=overrides)
         self.other = Node("other", context=self.context)
         self.rig = Rig(self.other, raw=raw, upper_case=upper)
