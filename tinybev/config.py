@@ -92,8 +92,8 @@ class NodeConfig:
     )
     bundle: str = _parameter(
         "shipped:mini",
-        "weights and manifest: a folder, `shipped:mini` (trained on synthetic data only), or `untrained:VARIANT[:SEED]` "
-        "for seeded weights",
+        "weights and manifest: a folder, `shipped:mini` (trained on synthetic data only), or "
+        "`untrained:VARIANT[:SEED]` for seeded weights",
     )
     backend: str = _parameter(
         _PIPELINE.backend,
