@@ -85,18 +85,21 @@ _SHIPPED = (
         point_channels=64,
         lidar_channels=96,
     ),
-    CrossModalConfig(
-        _larger(
-            "nano",
-            memory_frames=1,
-            bev_widths=(64, 128, 256, 384),
-            bev_blocks=(1, 2, 2, 2),
-            bev_channels=64,
-            head_channels=48,
-        ),
-        image_backbone="resnet18",
-        point_channels=16,
-        lidar_channels=64,
+    *(
+        CrossModalConfig(
+            _larger(
+                variant,
+                memory_frames=1,
+                bev_widths=(64, 128, 256, 384),
+                bev_blocks=(1, 2, 2, 2),
+                bev_channels=64,
+                head_channels=48,
+            ),
+            image_backbone="resnet18",
+            point_channels=16,
+            lidar_channels=64,
+        )
+        for variant in ("mini", "nano")
     ),
 )
 
