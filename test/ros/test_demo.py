@@ -98,7 +98,10 @@ def test_doctor_finds_this_environment_able_to_run(ros_domain: int) -> None:
 
 def test_up_leaves_no_process_behind_when_it_is_terminated(ros_domain: int, tmp_path: Path) -> None:
     child = subprocess.Popen(
-        [sys.executable, "-m", "tinybev.cli", "up", "--foxglove", "off", "--name", "tinybev_to_be_stopped"],
+        [
+            *(sys.executable, "-m", "tinybev.cli", "up", "--bundle", "untrained:nano"),
+            *("--foxglove", "off", "--name", "tinybev_to_be_stopped"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
