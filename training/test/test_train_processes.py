@@ -27,7 +27,7 @@ RECIPE_OF_ALL = changed(
         # do not depend on its neighbours, so the two runs compute the same sums in another order.
         "freeze_normalisation": "true",
         # Adam makes whole steps of gradients that are all but zero, whose sign hangs on the order of sums: small steps.
-        "optimization.learning_rate": "1e-5",
+        "optimization.learning_rate": "1e-6",
         "unlabelled_split": "other_half",
         "samples.unlabelled": "2",
         "steps": "4",
