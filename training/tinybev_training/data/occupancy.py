@@ -62,7 +62,9 @@ def _draw_centers(
     corners = rectangles.corners
     middles = np.floor(grid.metric_to_cell(rectangles.centers)).astype(np.int64)
     shape = np.array(grid.shape)
-    for n in np.flatnonzero(chosen):
+    cells = grid.metric_to_cell(corners)
+    reaches = ((cells.max(axis=1) > 0) & (cells.min(axis=1) < shape)).all(axis=1)  # most are off the grid
+    for n in np.flatnonzero(chosen & reaches):
         instances[polygon_cells(grid, [corners[n]])] = rectangles.track_ids[n]
         if ((middles[n] >= 0) & (middles[n] < shape)).all():
             instances[tuple(middles[n])] = rectangles.track_ids[n]
