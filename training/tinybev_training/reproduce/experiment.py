@@ -33,16 +33,16 @@ class Row:
 
 TEACHER = Row("teacher", "teacher (cameras, lidar, memory)")
 ALONE = Row("alone", "student alone")
+S1 = Row("s1", "S1: feature level", taught=True, unlabelled=True)
+S2 = Row("s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "S3: joint, region-aware", taught=True, unlabelled=True)
+SELF = Row("self", "teacher-free: its own average", unlabelled=True)
 SHIPPED = Row("shipped", "shipped bundle")
-ROWS = (
-    TEACHER,
-    ALONE,
-    Row("s1", "S1: feature level", taught=True, unlabelled=True),
-    Row("s2", "S2: output level", taught=True, unlabelled=True),
-    S3,
-    Row("self", "teacher-free: its own average", unlabelled=True),
-)
+ROWS = (TEACHER, ALONE, S1, S2, S3, SELF)
+"""In the order of the table."""
+
+_WANTED = (ALONE, S3, S2, S1, SELF)
+"""Students in the order in which they are trained: one that is stopped early has answered the main question."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class Experiment:
     def runs(self) -> tuple[Run, ...]:
         """In the order in which they are wanted: the first seed of everything, then further ones of the students."""
         first, *others = self.scale.seeds
-        students = [Run(row, seed) for seed in others for row in ROWS if row is not TEACHER]
-        shipped = [Run(SHIPPED, first)] if self.scale.shipped else []
-        return (*(Run(row, first) for row in ROWS), *shipped, *students)
+        students = [Run(row, seed) for seed in others for row in _WANTED]
+        shipped = (SHIPPED,) if self.scale.shipped else ()
+        return (*(Run(row, first) for row in (TEACHER, *shipped, *_WANTED)), *students)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
