@@ -66,7 +66,7 @@ def test_the_likelihood_is_that_of_a_gaussian_with_correlation() -> None:
     assert torch.allclose(gaussian_nll(error, log_sigma, correlation), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("log_sigma", [-30.0, 0.0, 6.0])
+@pytest.mark.parametrize("log_sigma", [-30.0, 0.0, 6.0, 15.0])
 @pytest.mark.parametrize("correlation", [-1.0, 0.0, 1.0])
 def test_the_likelihood_is_finite_at_the_limits(log_sigma: float, correlation: float) -> None:
     inputs = [
@@ -78,6 +78,31 @@ def test_the_likelihood_is_finite_at_the_limits(log_sigma: float, correlation: f
     nll.backward()
     assert nll.isfinite()
     assert all(tensor.grad is not None and tensor.grad.isfinite().all() for tensor in inputs)
+
+
+@pytest.mark.parametrize("wild", [12.0, 90.0])
+def test_what_is_not_known_of_a_future_has_no_gradient_whatever_the_network_says(wild: float) -> None:
+    """Nothing holds the network there: its sigmas may be such that the likelihood is not a number."""
+    generator = torch.Generator().manual_seed(4)
+    outputs = [
+        torch.randn(1, 2, 1, 3, 2, generator=generator),
+        torch.full((1, 2, 1, 3, 2), wild),
+        torch.full((1, 2, 1, 3), 1.0 - 1e-7),
+        torch.randn(1, 2, 1, generator=generator),
+    ]
+    known = torch.zeros(1, 2, 3, dtype=torch.bool)
+    known[0, 0, 0] = True
+    outputs[1][0, 0, 0, 0] = outputs[2][0, 0, 0, 0] = 0.0  # of the one step that is known
+    outputs = [output.requires_grad_() for output in outputs]
+    loss = motion_losses(MotionOutputs(*outputs), torch.zeros(1, 2, 3, 2), known)
+    (loss.likelihood + loss.mode).backward()
+    for output in outputs[:3]:
+        assert output.grad is not None
+        assert output.grad.isfinite().all()
+        assert not output.grad[0, 1].any()
+        assert not output.grad[0, 0, 0, 1:].any()
+    assert outputs[1].grad is not None
+    assert outputs[1].grad[0, 0, 0, 0].all()
 
 
 def test_only_the_best_mode_learns_and_is_named() -> None:

@@ -40,11 +40,17 @@ def test_what_is_needed_is_made_first_and_what_is_there_stays(tmp_path: Path) ->
     assert "backbone" in (tmp_path / "logs" / "last.log").read_text()
 
 
-def test_a_job_that_fails_is_named_with_what_it_said_and_nothing_after_it_runs(tmp_path: Path) -> None:
-    jobs = [summary_job("broken", tmp_path, variant="huge"), summary_job("next", tmp_path, "broken")]
-    with pytest.raises(UserError, match=r"broken ended with status 2: .*got 'huge'.*broken\.log\)"):
+def test_a_job_that_fails_is_named_with_what_it_said_and_only_what_needs_it_is_left_out(tmp_path: Path) -> None:
+    jobs = [
+        summary_job("broken", tmp_path, variant="huge"),
+        summary_job("next", tmp_path, "broken"),
+        summary_job("last", tmp_path, "next"),
+        summary_job("other", tmp_path),
+    ]
+    said = r"broken ended with status 2: .*got 'huge'.*broken\.log\)\.; left out after it: next, last"
+    with pytest.raises(UserError, match=said):
         Runner(tmp_path, "cpu", 1).run(jobs)
-    assert not (tmp_path / "next.json").exists()
+    assert [(tmp_path / f"{name}.json").exists() for name in ("next", "last", "other")] == [False, False, True]
 
 
 def test_told_to_stop_it_stops_what_runs_and_starts_nothing_more(tmp_path: Path) -> None:

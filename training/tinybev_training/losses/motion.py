@@ -43,8 +43,12 @@ def motion_losses(motion: MotionOutputs, futures_BAT2: Tensor, mask_BAT: Tensor)
         index = best_BA.reshape(*best_BA.shape, *[1] * (values_BAK.ndim - 2))
         return values_BAK.gather(2, index.expand(-1, -1, 1, *values_BAK.shape[3:]))[:, :, 0]
 
+    # What is not known is set before, not after: nothing bounds it, and the gradient of 0 times infinity is none.
+    mask_BAT1 = mask_BAT[..., None]
     nll_BAT = gaussian_nll(
-        of_best(error_BAKT2), of_best(motion.log_sigma_BAKT2.float()), of_best(motion.correlation_BAKT.float())
+        of_best(error_BAKT2).where(mask_BAT1, 0.0),
+        of_best(motion.log_sigma_BAKT2.float()).where(mask_BAT1, 0.0),
+        of_best(motion.correlation_BAKT.float()).where(mask_BAT, 0.0),
     )
     mode_F = functional.cross_entropy(motion.logits_BAK.float().flatten(0, 1), best_BA.flatten(), reduction="none")
     return MotionLosses(masked_mean(nll_BAT, mask_BAT), masked_mean(mode_F, mask_BAT.any(dim=2).flatten()))
@@ -55,7 +59,12 @@ def gaussian_nll(error: Tensor, log_sigma: Tensor, correlation: Tensor) -> Tenso
     sigma_x, sigma_y = log_sigma.exp().unbind(-1)
     var_x, var_y = sigma_x.square() + _ANNOTATION_VARIANCE, sigma_y.square() + _ANNOTATION_VARIANCE
     covariance = correlation * sigma_x * sigma_y
-    determinant = var_x * var_y - covariance.square()
+    # var_x var_y - covariance², without the difference of two large numbers that are all but equal.
+    determinant = (
+        (sigma_x * sigma_y).square() * (1 - correlation) * (1 + correlation)
+        + _ANNOTATION_VARIANCE * (sigma_x.square() + sigma_y.square())
+        + _ANNOTATION_VARIANCE**2
+    )
     x, y = error.unbind(-1)
     mahalanobis = (x.square() * var_y - 2 * x * y * covariance + y.square() * var_x) / determinant
     return (mahalanobis + torch.log(determinant)) / 2 + math.log(2 * math.pi)

@@ -40,7 +40,7 @@ class Runner:
         """Runs what is not done yet; SIGINT and SIGTERM let every running job stop in good order.
 
         Raises:
-            UserError: a job failed; those that run at that time are stopped.
+            UserError: a job failed; everything that does not need it has been run.
             KeyboardInterrupt: it was told to stop.
         """
         todo = [job for job in jobs if not job.makes.exists()]
@@ -56,21 +56,33 @@ class Runner:
 
     def _run(self, todo: list[Job], pool: ThreadPoolExecutor, bar: tqdm[None]) -> None:
         running: dict[Future[float], Job] = {}
+        failures: dict[str, UserError] = {}
         try:
-            while todo or running:
-                missing = {job.name for job in (*todo, *running.values())}
+            while True:
+                missing = {*(job.name for job in (*todo, *running.values())), *failures}
                 ready = [job for job in todo if not missing.intersection(job.after)]
                 for job in ready[: self.at_once - len(running)]:
                     todo.remove(job)
                     running[pool.submit(self._start, job)] = job
+                if not running:
+                    break
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     job = running.pop(future)
-                    bar.write(f"{job.name}: done in {future.result() / 60:.1f} min")
+                    try:
+                        bar.write(f"{job.name}: done in {future.result() / 60:.1f} min")
+                    except (
+                        UserError
+                    ) as error:  # other jobs may have run for hours
+                        bar.write(str(error))
+                        failures[job.name] = error
                     bar.update()
         except BaseException:
             self._stop()
             raise
+        if failures:
+            left_out = f"; left out after it: {', '.join(job.name for job in todo)}" if todo else ""
+            raise UserError("; ".join(map(str, failures.values())) + left_out)
 
     def _stop(self) -> None:
         self._stopped = True
