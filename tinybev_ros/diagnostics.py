@@ -5,6 +5,7 @@ Key names are defined here once: whoever reads a recorded ``/diagnostics`` uses 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -12,7 +13,7 @@ from std_msgs.msg import Header
 
 from tinybev.types import CAMERAS, WeightsInfo
 from tinybev_ros.conversions import stamp_to_msg
-from tinybev_ros.statistics import STAGES, Counts, Percentiles, Snapshot, SyncCounts
+from tinybev_ros.statistics import DETAILS, STAGES, WAITS, Counts, Percentiles, Snapshot, SyncCounts
 
 TOPIC = "/diagnostics"
 INPUTS, FRAMES, LATENCY, MODEL = "inputs", "frames", "latency", "model"
@@ -25,7 +26,8 @@ COUNT_KEYS: tuple[str, ...] = tuple(vars(Counts()))
 SYNC_KEYS: dict[str, str] = {name: f"sync.{name}" for name in vars(SyncCounts())}
 """The keys of the synchronizer's counts."""
 RESULT_RATE, RESULT_AGE = "result_rate_hz", "result_age_s"
-WEIGHTS_NAME, WEIGHTS_TRAINED_ON, WEIGHTS_SHA256, DEVICE = "name", "trained_on", "sha256", "device"
+WEIGHTS_NAME, WEIGHTS_TRAINED_ON, WEIGHTS_SHA256 = "name", "trained_on", "sha256"
+DEVICE, BACKEND = "device", "backend"
 
 
 def rate_key(camera: str) -> str:
@@ -55,6 +57,7 @@ class Health:
         weights: the loaded weights, None while none are.
         device: what the network runs on, empty while none is loaded.
         stale_after_s: age from which on an input or a result counts as missing.
+        backend: what runs the network, empty while none is loaded.
     """
 
     node: str
@@ -64,6 +67,7 @@ class Health:
     weights: WeightsInfo | None
     device: str
     stale_after_s: float
+    backend: str = ""
 
     @property
     def missing_cameras(self) -> tuple[str, ...]:
@@ -85,15 +89,19 @@ class Report:
         counts: of frames.
         sync: of the synchronizer.
         stages: latency by stage; empty before the first result.
+        others: the same of ``WAITS`` and ``DETAILS``, as far as they are told.
         weights: the loaded weights, None where none were.
         device: what the network ran on.
+        backend: what ran it.
     """
 
     counts: Counts
     sync: SyncCounts
     stages: dict[str, Percentiles]
+    others: dict[str, Percentiles]
     weights: WeightsInfo | None
     device: str
+    backend: str
 
 
 def read_report(message: DiagnosticArray, node: str) -> Report | None:
@@ -102,17 +110,30 @@ def read_report(message: DiagnosticArray, node: str) -> Report | None:
     if _name(node, FRAMES) not in statuses:
         return None
     frames, latency, model = (statuses[_name(node, part)] for part in (FRAMES, LATENCY, MODEL))
-    stages = {}
-    for stage in STAGES:
-        p50, p95 = percentile_keys(stage)
-        if p50 in latency:
-            stages[stage] = Percentiles(float(latency[p50]), float(latency[p95]))
     weights = None
     if WEIGHTS_NAME in model:
         weights = WeightsInfo(model[WEIGHTS_NAME], model[WEIGHTS_TRAINED_ON], model[WEIGHTS_SHA256])
     counts = Counts(**{key: int(frames[key]) for key in COUNT_KEYS})
     sync = SyncCounts(**{name: int(frames[key]) for name, key in SYNC_KEYS.items()})
-    return Report(counts, sync, stages, weights, model.get(DEVICE, ""))
+    return Report(
+        counts=counts,
+        sync=sync,
+        stages=_percentiles(latency, STAGES),
+        others=_percentiles(latency, (*WAITS, *DETAILS)),
+        weights=weights,
+        device=model.get(DEVICE, ""),
+        backend=model.get(BACKEND, ""),
+    )
+
+
+def _percentiles(latency: Mapping[str, str], names: Iterable[str]) -> dict[str, Percentiles]:
+    """Those of the names that are told."""
+    found = {}
+    for name in names:
+        p50, p95 = percentile_keys(name)
+        if p50 in latency:
+            found[name] = Percentiles(float(latency[p50]), float(latency[p95]))
+    return found
 
 
 def _inputs(health: Health) -> DiagnosticStatus:
@@ -154,10 +175,11 @@ def _frames(health: Health) -> DiagnosticStatus:
 
 def _latency(health: Health) -> DiagnosticStatus:
     values = {}
-    for name, percentiles in (health.snapshot.stages | health.snapshot.waits).items():
+    snapshot = health.snapshot
+    for name, percentiles in (snapshot.stages | snapshot.waits | snapshot.details).items():
         p50, p95 = percentile_keys(name)
         values[p50], values[p95] = f"{percentiles.p50:.3f}", f"{percentiles.p95:.3f}"
-    total = health.snapshot.stages.get("total")
+    total = snapshot.stages.get("total")
     message = f"{total.p50:.0f} ms a frame" if total else "no frame yet"
     return _status(health, LATENCY, DiagnosticStatus.OK, message, values)
 
@@ -170,6 +192,7 @@ def _model(health: Health) -> DiagnosticStatus:
         WEIGHTS_TRAINED_ON: health.weights.trained_on,
         WEIGHTS_SHA256: health.weights.sha256,
         DEVICE: health.device,
+        BACKEND: health.backend,
     }
     if not health.weights.trained:
         message = f"untrained weights ({health.weights.trained_on}): the results mean nothing"

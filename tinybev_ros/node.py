@@ -124,6 +124,7 @@ class TinybevNode(LifecycleNode):
             weights=self._pipeline.weights if self._pipeline else None,
             device=self._pipeline.device if self._pipeline else "",
             stale_after_s=self._config.stale_after,
+            backend=self._pipeline.backend if self._pipeline else "",
         )
         return diagnostics.health_to_msg(health, self.get_clock().now().nanoseconds)
 
@@ -163,7 +164,14 @@ class TinybevNode(LifecycleNode):
                 lambda: str(self.get_parameter(COMMAND_PARAMETER).value),
                 self._complaints,
             )
-            self._worker = Worker(builder, self._pipeline, self._outputs, self._statistics, self._complaints)
+            self._worker = Worker(
+                builder,
+                self._pipeline,
+                self._outputs,
+                self._statistics,
+                self._complaints,
+                now_ns=lambda: int(self.get_clock().now().nanoseconds),
+            )
             self._worker.start()
             self._inputs.on_set(self._worker.hand_over)
             undo.pop_all()

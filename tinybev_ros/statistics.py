@@ -19,6 +19,10 @@ STAGES: tuple[str, ...] = tuple(item.name for item in fields(StageTimes))
 WAITS: tuple[str, ...] = ("queue", "inputs", "publish")
 """What a frame spends outside the pipeline: until the worker takes it, until its poses and calibration are there, and
 until its results have left."""
+DETAILS: tuple[str, ...] = ("splat", "tracker", "conversion", "frame", "age")
+"""Parts of what is above: the pooling in ``network``, where the backend tells it, the tracker in ``postprocess``, the
+building of messages in ``publish``. And sums: ``frame``, from the worker's taking a set to the leaving of its results,
+and ``age``, from the exposure of its newest image to then, on the node's clock."""
 
 
 @dataclass
@@ -83,6 +87,7 @@ class Snapshot:
         result_age_s: seconds since the last result, None before the first.
         stages: by stage, over the last ``FRAMES_REMEMBERED`` frames; empty before the first.
         waits: the same of ``WAITS``.
+        details: the same of ``DETAILS``.
     """
 
     counts: Counts
@@ -94,6 +99,7 @@ class Snapshot:
     result_age_s: float | None
     stages: dict[str, Percentiles]
     waits: dict[str, Percentiles]
+    details: dict[str, Percentiles]
 
     def silent_cameras(self, after_s: float) -> tuple[str, ...]:
         """The cameras whose newest image is older than that, or that never sent one."""
@@ -129,7 +135,9 @@ class Statistics:
         self._frameless_since: float | None = None
         self._cameras = {camera: _Arrivals() for camera in CAMERAS}
         self._results = _Arrivals()
-        self._times_ms: dict[str, deque[float]] = {name: deque(maxlen=FRAMES_REMEMBERED) for name in (*STAGES, *WAITS)}
+        self._times_ms: dict[str, deque[float]] = {
+            name: deque(maxlen=FRAMES_REMEMBERED) for name in (*STAGES, *WAITS, *DETAILS)
+        }
 
     def follow(self, sync_counts: Callable[[], SyncCounts]) -> None:
         """Asks there for the synchronizer's counts whenever a snapshot is taken."""
@@ -165,14 +173,14 @@ class Statistics:
         with self._lock:
             self._counts.refused += 1
 
-    def frame_inferred(self, times: StageTimes, waits_ms: dict[str, float]) -> None:
-        """A frame's results have left; ``waits_ms`` by name of ``WAITS``."""
+    def frame_inferred(self, times: StageTimes, others_ms: dict[str, float]) -> None:
+        """A frame's results have left; ``others_ms`` by name of ``WAITS`` and ``DETAILS``."""
         with self._lock:
             self._counts.inferred += 1
             self._results.times.append(self._clock())
             for stage in STAGES:
                 self._times_ms[stage].append(getattr(times, stage))
-            for name, value in waits_ms.items():
+            for name, value in others_ms.items():
                 self._times_ms[name].append(value)
 
     def snapshot(self) -> Snapshot:
@@ -195,4 +203,5 @@ class Statistics:
                 result_age_s=self._results.age_s(now),
                 stages={name: percentiles[name] for name in STAGES if name in percentiles},
                 waits={name: percentiles[name] for name in WAITS if name in percentiles},
+                details={name: percentiles[name] for name in DETAILS if name in percentiles},
             )

@@ -205,7 +205,7 @@ def test_frame_that_fails_does_not_end_the_node(
         start(test)
         pipeline = test.node._pipeline
         with monkeypatch.context() as patched:
-            patched.setattr(pipeline, "run", lambda frame: 1 / 0)
+            patched.setattr(pipeline, "infer", lambda decoded: 1 / 0)
             test.rig.look(0)
             wait_until(lambda: test.health("refused") == "1", "the frame to fail")
         results_of(test, 1, first=1)

@@ -26,7 +26,8 @@ from tf2_msgs.msg import TFMessage
 
 from tinybev.geometry import Array, quaternion_from_yaw, transform_from
 from tinybev.phases import NUSCENES_RIG
-from tinybev.types import CAMERAS, Frame, Results
+from tinybev.runtime.preprocess import DecodedFrame
+from tinybev.types import CAMERAS, Frame
 from tinybev_ros.conversions import (
     header_to_msg,
     intrinsics_to_msg,
@@ -242,13 +243,13 @@ def frames_of(test: NodeUnderTest, monkeypatch: pytest.MonkeyPatch) -> list[Fram
     frames: list[Frame] = []
     pipeline = test.node._pipeline
     assert pipeline is not None
-    run = pipeline.run
+    decode = pipeline.decode
 
-    def recording(frame: Frame) -> Results:
+    def recording(frame: Frame, *, spread: bool) -> DecodedFrame:
         frames.append(frame)
-        return run(frame)
+        return decode(frame, spread=spread)
 
-    monkeypatch.setattr(pipeline, "run", recording)
+    monkeypatch.setattr(pipeline, "decode", recording)
     return frames
 
 

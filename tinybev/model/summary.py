@@ -105,7 +105,7 @@ def summarize(config: StudentConfig) -> ModelSummary:
     """
     with torch.device("meta"):
         student = Student(config).eval()
-        inputs, memory = _shapes(config)
+        inputs, memory = example_inputs(config)
         activation_bytes = _count_activations(student)
         with FlopCounterMode(display=False, custom_mapping={torch.ops.aten._embedding_bag: _bag_flops}) as counter:
             student(inputs, memory)
@@ -142,7 +142,7 @@ def markdown(summary: ModelSummary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _shapes(config: StudentConfig) -> tuple[StudentInputs, Memory | None]:
+def example_inputs(config: StudentConfig) -> tuple[StudentInputs, Memory | None]:
     """Inputs of one frame, without content where the default device is "meta"."""
     (height, width), (rows, columns), cameras = config.feature_size, config.grid.shape, len(CAMERAS)
     pairs = cameras * config.depth_bins * height * width + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from tinybev.model.config import StudentConfig
@@ -33,11 +34,15 @@ class OutputDecoder:
     Args:
         config: of the network.
         options: thresholds, and whether the plan is refined.
+
+    Attributes:
+        tracker_ms: wall time of the tracker in the last frame, milliseconds.
     """
 
     def __init__(self, config: StudentConfig, options: PipelineOptions) -> None:
         self._config, self._options = config, options
         self._tracker = Tracker()
+        self.tracker_ms = 0.0
 
     def reset(self) -> None:
         """Forgets tracks: what comes next does not continue what came before."""
@@ -58,7 +63,9 @@ class OutputDecoder:
         boxes, agent_rows = decode_detections(
             outputs.detection, outputs.agents, config.head_grid, options.score_threshold, options.max_objects
         )
+        started = time.perf_counter()
         detections = self._tracker.update(boxes, frame.stamp_ns, frame.map_T_base)
+        self.tracker_ms = 1e3 * (time.perf_counter() - started)
         occupancy = decode_occupancy(
             outputs.occupancy, detections, config.grid, config.time_step_s, options.occupancy_threshold
         )

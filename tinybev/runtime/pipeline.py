@@ -4,21 +4,45 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from tinybev.model.student import StudentOutputs
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bev_memory import BevMemory
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
-from tinybev.runtime.preprocess import Preprocessor
+from tinybev.runtime.preprocess import DecodedFrame, PreparedFrame, Preprocessor
 from tinybev.types import CAMERAS, Frame, Results, StageTimes, WeightsInfo
 
 __all__ = ["Pipeline", "PipelineOptions"]
 
 
+@dataclass(frozen=True)
+class InferredFrame:
+    """A frame that went through the network.
+
+    Attributes:
+        decoded: as it went in.
+        prepared: what the network took of it.
+        outputs: as they came out; no later frame overwrites them.
+        network_ms: wall time of the network.
+        pooling_ms: of the pooling in it, None where the backend does not tell.
+    """
+
+    decoded: DecodedFrame
+    prepared: PreparedFrame
+    outputs: StudentOutputs
+    network_ms: float
+    pooling_ms: float | None
+
+
 class Pipeline:
     """Runs frames one after the other; remembers tracks and, for a network with a memory, earlier features.
+
+    :meth:`run` is :meth:`decode`, :meth:`infer` and :meth:`conclude`. Another thread may decode a frame while the one
+    before is inferred and concluded.
 
     Args:
         bundle: weights and their configuration.
@@ -35,7 +59,7 @@ class Pipeline:
         self._backend: Backend = open_backend(
             bundle, self._options.backend, self._options.device, self._options.threads
         )
-        self._preprocessor = Preprocessor(self._config, self._options.use_ego_status)
+        self._preprocessor = Preprocessor(self._config, self._options.use_ego_status, self._backend.device)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._decoder = OutputDecoder(self._config, self._options)
         self._rejected: Mapping[str, str] = {}
@@ -57,11 +81,19 @@ class Pipeline:
 
     @property
     def rejected(self) -> Mapping[str, str]:
-        """The cameras that the last frame had and that could not be used, with the reason."""
+        """The cameras that the frame decoded last had and that could not be used, with the reason."""
         return self._rejected
 
+    @property
+    def tracker_ms(self) -> float:
+        """Wall time of the tracker in the frame that was concluded last, milliseconds."""
+        return self._decoder.tracker_ms
+
     def reset(self) -> None:
-        """Forgets tracks and earlier features: what comes next does not continue what came before."""
+        """Forgets tracks and earlier features: what comes next does not continue what came before.
+
+        Called when the frame before is concluded and the next one not yet inferred.
+        """
         self._decoder.reset()
         if self._memory is not None:
             self._memory.clear()
@@ -80,17 +112,34 @@ class Pipeline:
         Raises:
             UserError: no camera is usable.
         """
+        return self.conclude(self.infer(self.decode(frame)))
+
+    def decode(self, frame: Frame, *, spread: bool = True) -> DecodedFrame:
+        """Decodes the images of a frame, over several threads or on the calling one alone.
+
+        Raises:
+            UserError: no camera is usable.
+        """
+        decoded = self._preprocessor.decode(frame, spread=spread)
+        self._rejected = decoded.rejected
+        return decoded
+
+    def infer(self, decoded: DecodedFrame) -> InferredFrame:
+        """Makes the network's inputs and runs it, and remembers its features where it has a memory."""
+        frame, prepared = decoded.frame, self._preprocessor.complete(decoded)
         started = time.perf_counter()
-        prepared = self._preprocessor.prepare(frame)
-        self._rejected = prepared.rejected
-        network_started = time.perf_counter()
         memory = self._memory.recall(frame.stamp_ns, frame.map_T_base) if self._memory is not None else None
         outputs = self._backend.infer(prepared.inputs, memory)
         if self._memory is not None:
             self._memory.remember(frame.stamp_ns, frame.map_T_base, outputs.stem_BCXY)
-        network_done = time.perf_counter()
+        network_ms = 1e3 * (time.perf_counter() - started)
+        return InferredFrame(decoded, prepared, outputs, network_ms, self._backend.pooling_ms)
 
-        decoded = self._decoder.decode(outputs, frame)
+    def conclude(self, inferred: InferredFrame) -> Results:
+        """Decodes the network's outputs and tracks; the total time spans whatever lay between the three steps."""
+        started = time.perf_counter()
+        frame, prepared = inferred.decoded.frame, inferred.prepared
+        decoded = self._decoder.decode(inferred.outputs, frame)
         done = time.perf_counter()
         return Results(
             stamp_ns=frame.stamp_ns,
@@ -103,9 +152,9 @@ class Pipeline:
             times=StageTimes(
                 decode=prepared.decode_ms,
                 preprocess=prepared.preprocess_ms,
-                network=1e3 * (network_done - network_started),
-                postprocess=1e3 * (done - network_done),
-                total=1e3 * (done - started),
+                network=inferred.network_ms,
+                postprocess=1e3 * (done - started),
+                total=1e3 * (done - inferred.decoded.started),
             ),
             weights=self.weights,
         )

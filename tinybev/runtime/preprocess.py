@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,6 +24,34 @@ from tinybev.runtime.image_file import decode_image_file, image_file_size
 from tinybev.types import CAMERAS, CameraFrame, Command, EgoStatus, Frame, Goal
 
 DECODER_THREADS = 2
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _View:
+    """One camera as the network gets it: pixels (h, w, 3) and pinhole matrix (3, 3)."""
+
+    pixels: NDArray[np.uint8]
+    intrinsics: Array
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """A frame whose images are decoded and cut.
+
+    Attributes:
+        frame: as it came.
+        views: the usable cameras, one at least.
+        rejected: see ``PreparedFrame``.
+        started: when its decoding began, seconds of ``time.perf_counter``.
+        decode_ms: wall time of it.
+    """
+
+    frame: Frame
+    views: Mapping[str, _View]
+    rejected: Mapping[str, str]
+    started: float
+    decode_ms: float
 
 
 @dataclass(frozen=True)
@@ -31,7 +59,7 @@ class PreparedFrame:
     """The network's inputs and what became of the cameras.
 
     Attributes:
-        inputs: a batch of one, on the CPU.
+        inputs: a batch of one, on the CPU; the images on the preprocessor's device.
         rejected: cameras whose image or calibration is unusable, with the reason; they are masked like missing ones.
         decode_ms: wall time of checking, decoding and cutting the images.
         preprocess_ms: wall time of everything else.
@@ -43,42 +71,62 @@ class PreparedFrame:
     preprocess_ms: float
 
 
-@dataclass(frozen=True)
-class _View:
-    """One camera as the network gets it: pixels (h, w, 3) and pinhole matrix (3, 3)."""
-
-    pixels: NDArray[np.uint8]
-    intrinsics: Array
-
-
 class Preprocessor:
-    """Prepares frames; remembers the last geometry, which stays the same while the vehicle stands."""
+    """Prepares frames; remembers the last geometry, which stays the same while the vehicle stands.
 
-    def __init__(self, config: StudentConfig, use_ego_status: bool) -> None:
+    One thread may decode a frame while another one completes the frame before. Decoding uses no PyTorch, whose pool of
+    threads belongs to the thread that calls it: a second pool would compete with the network's for the cores.
+    """
+
+    def __init__(self, config: StudentConfig, use_ego_status: bool, device: str = "cpu") -> None:
+        """
+        Args:
+            config: of the network.
+            use_ego_status: whether the planner is told how the ego moves.
+            device: where images are normalised: that of the network, so that bytes travel there and not floats.
+        """
         self._config = config
+        self._device = torch.device(device)
         self._use_ego_status = use_ego_status
         self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="tinybev-decode")
         self._geometry: tuple[bytes, SplatIndices] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:
-        """The inputs of one frame.
+        """The inputs of one frame: :meth:`decode` and :meth:`complete`.
 
         Raises:
             UserError: no camera is left; it says why for each.
         """
+        return self.complete(self.decode(frame))
+
+    def decode(self, frame: Frame, *, spread: bool = True) -> DecodedFrame:
+        """The images of one frame; depends on no other frame.
+
+        Args:
+            frame: to decode.
+            spread: over ``DECODER_THREADS`` threads; else on the calling one alone.
+
+        Raises:
+            UserError: as :meth:`prepare`.
+        """
         started = time.perf_counter()
         present = [camera for camera in CAMERAS if camera in frame.images]
-        decoded = self._pool.map(self._view_or_reason, (frame.images[camera] for camera in present))
+        images = [frame.images[camera] for camera in present]
+        decode = self._view_or_reason
+        decoded: Iterator[_View | str] = self._pool.map(decode, images) if spread else map(decode, images)
         by_camera = dict(zip(present, decoded, strict=True))
         views = {camera: view for camera, view in by_camera.items() if isinstance(view, _View)}
         rejected = {camera: reason for camera, reason in by_camera.items() if isinstance(reason, str)}
         if not views:
             reasons = "; ".join(f"{camera}: {reason}" for camera, reason in rejected.items()) or "no images came"
             raise UserError(f"expected the image of at least one camera, none is usable: {reasons}")
-        decoded_at = time.perf_counter()
-        inputs = self._inputs(frame, views)
-        finished = time.perf_counter()
-        return PreparedFrame(inputs, rejected, 1e3 * (decoded_at - started), 1e3 * (finished - decoded_at))
+        return DecodedFrame(frame, views, rejected, started, 1e3 * (time.perf_counter() - started))
+
+    def complete(self, decoded: DecodedFrame) -> PreparedFrame:
+        """The inputs of a decoded frame."""
+        started = time.perf_counter()
+        inputs = self._inputs(decoded.frame, decoded.views)
+        return PreparedFrame(inputs, decoded.rejected, decoded.decode_ms, 1e3 * (time.perf_counter() - started))
 
     def _view_or_reason(self, image: CameraFrame) -> _View | str:
         """The camera's view, or why there is none; runs on the pool's threads."""
@@ -112,7 +160,7 @@ class Preprocessor:
             images_NHW3[n], intrinsics_N33[n] = view.pixels, view.intrinsics
             base_T_camera_N44[n] = mounting_at_reference(frame.images[camera], frame.map_T_base)
         return StudentInputs(
-            images_BN3HW=normalised_images(images_NHW3, self._config)[None],
+            images_BN3HW=normalised_images(images_NHW3, self._config, self._device)[None],
             intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
             splat=self._splat_indices(intrinsics_N33, base_T_camera_N44),
             conditions=plan_conditions(frame.goal, frame.ego if self._use_ego_status else None),
@@ -125,12 +173,13 @@ class Preprocessor:
         return self._geometry[1]
 
 
-def normalised_images(images_NHW3: NDArray[np.uint8], config: StudentConfig) -> torch.Tensor:
-    """RGB images as the network takes them, (N, 3, H, W)."""
-    images_N3HW = (
-        torch.from_numpy(images_NHW3).permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    )
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (config.image_mean, config.image_std))
+def normalised_images(
+    images_NHW3: NDArray[np.uint8], config: StudentConfig, device: torch.device = _CPU
+) -> torch.Tensor:
+    """RGB images as the network takes them, (N, 3, H, W); bytes go to the device and are normalised there."""
+    pixels_N3HW = torch.from_numpy(images_NHW3).to(device).permute(0, 3, 1, 2)
+    images_N3HW = pixels_N3HW.to(torch.float32, memory_format=torch.contiguous_format)
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (config.image_mean, config.image_std))
     return images_N3HW.sub_(mean).div_(std)
 
 

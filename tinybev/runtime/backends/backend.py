@@ -23,5 +23,9 @@ class Backend(Protocol):
     def precision(self) -> str:
         """In which its convolutions are computed: "float32", "bfloat16" or "int8"."""
 
+    @property
+    def pooling_ms(self) -> float | None:
+        """Wall time of the pooling in the last ``infer``, milliseconds; None where it is not told from the rest."""
+
     def infer(self, inputs: StudentInputs, memory: Memory | None) -> StudentOutputs:
         """The raw outputs, float32 and on the CPU, which no later call overwrites; ``memory`` as the student's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -47,6 +48,7 @@ class PartsBackend:
         device: torch.device = _CPU,
     ) -> None:
         self.name, self.precision = name, precision
+        self.pooling_ms: float | None = None
         self._device = device
         self._run_image, self._run_bev = run_image, run_bev
         self._splat = Splat(config)
@@ -61,7 +63,10 @@ class PartsBackend:
     def infer(self, inputs: StudentInputs, memory: Memory | None) -> StudentOutputs:
         """The raw outputs of a batch of one, on the CPU."""
         lifted = Lifted(*self._run_image([inputs.images_BN3HW, inputs.intrinsics_BN4]))
+        started = time.perf_counter()
         lifted_BXYC = self._splat.pool(lifted, self._on_device(inputs.splat))
+        if self._device.type == "cpu":  # elsewhere it has only been asked for
+            self.pooling_ms = 1e3 * (time.perf_counter() - started)
         bev_tensors = self._run_bev(bev_arguments(lifted_BXYC, inputs.conditions, memory))
         return to_device(joined_outputs(lifted.depth_logits_BNDHW, bev_tensors), _CPU)
 

@@ -21,6 +21,7 @@ class TorchEager:
 
     def __init__(self, name: str, precision: str, student: Student, device: torch.device) -> None:
         self.name, self.precision = name, precision
+        self.pooling_ms: float | None = None  # one module among the others
         self._device = device
         self._student = student.to(device)
 

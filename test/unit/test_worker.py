@@ -1,0 +1,215 @@
+"""The worker's order of work: the newest set wins, and the next one is decoded while a result is published."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pytest
+
+from tinybev.errors import UserError
+from tinybev.types import StageTimes
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.frame_builder import BuiltFrame
+from tinybev_ros.statistics import Statistics
+from tinybev_ros.worker import SUBJECT, Worker
+
+PATIENCE_S = 60.0
+TIMES = StageTimes(1.0, 1.0, 1.0, 1.0, 4.0)
+
+
+class NumberedSet(NamedTuple):
+    """A set of images as far as the worker looks at it."""
+
+    number: int
+    missing: tuple[str, ...] = ()
+
+
+class NumberedFrame(NamedTuple):
+    """A frame as far as the worker looks at it."""
+
+    stamp_ns: int
+    images: tuple[str, ...] = ()
+
+
+@dataclass
+class Decoded:
+    frame: NumberedFrame
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Inferred:
+    stamp_ns: int
+    pooling_ms: float | None = None
+
+
+@dataclass
+class Result:
+    stamp_ns: int
+    times: StageTimes = TIMES
+
+
+class Line:
+    """Builder, pipeline and publishers in one: says what happens, and stops where a test wants it to.
+
+    Attributes:
+        said: "decode 1", "network 1", "publish 1", "reset" in the order in which they began.
+        gates: what waits, by what is said, until its event is set.
+        broken: what fails.
+        anew: numbers of the frames that do not continue the one before.
+    """
+
+    tracker_ms = 0.5
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.gates: dict[str, threading.Event] = {}
+        self.broken: set[str] = set()
+        self.anew: set[int] = set()
+        self._changed = threading.Condition()
+
+    def build(self, camera_set: NumberedSet) -> BuiltFrame:
+        frame: Any = NumberedFrame(camera_set.number)
+        return BuiltFrame(frame, continues=camera_set.number not in self.anew)
+
+    def decode(self, frame: NumberedFrame, *, spread: bool) -> Decoded:
+        self._say(f"decode {frame.stamp_ns}")
+        return Decoded(frame)
+
+    def infer(self, decoded: Decoded) -> Inferred:
+        self._say(f"network {decoded.frame.stamp_ns}")
+        return Inferred(decoded.frame.stamp_ns)
+
+    def conclude(self, inferred: Inferred) -> Result:
+        return Result(inferred.stamp_ns)
+
+    def publish(self, result: Result) -> float:
+        self._say(f"publish {result.stamp_ns}")
+        return 0.1
+
+    def reset(self) -> None:
+        self._say("reset")
+
+    def gate(self, what: str) -> threading.Event:
+        """Holds the line there until the event is set."""
+        self.gates[what] = threading.Event()
+        return self.gates[what]
+
+    def wait_for(self, what: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: what in self.said, PATIENCE_S), self.said
+
+    def _say(self, what: str) -> None:
+        with self._changed:
+            self.said.append(what)
+            self._changed.notify_all()
+        if what in self.gates:
+            assert self.gates[what].wait(PATIENCE_S), what
+        if what in self.broken:
+            raise UserError(f"{what} failed.")
+
+
+@dataclass
+class Rig:
+    """A worker on its line."""
+
+    line: Line
+    worker: Worker
+    statistics: Statistics
+    complaints: Complaints
+
+    def hand_over(self, number: int) -> None:
+        camera_set: Any = NumberedSet(number)
+        self.worker.hand_over(camera_set)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    line: Any = Line()
+    statistics, complaints = Statistics(), Complaints(lambda _: None)
+    worker = Worker(line, line, line, statistics, complaints, now_ns=lambda: 5_000_000)
+    worker.start()
+    yield Rig(line, worker, statistics, complaints)
+    for gate in line.gates.values():
+        gate.set()
+    worker.stop()
+
+
+def test_the_next_set_is_decoded_while_a_result_is_published(rig: Rig) -> None:
+    network, publish = rig.line.gate("network 1"), rig.line.gate("publish 1")
+    rig.hand_over(1)
+    rig.line.wait_for("network 1")
+    rig.hand_over(2)
+    network.set()
+    rig.line.wait_for("decode 2")  # while the publishing of 1 is held
+    rig.line.wait_for("publish 1")
+    assert "network 2" not in rig.line.said
+    publish.set()
+    rig.line.wait_for("publish 2")
+    assert rig.line.said.count("decode 2") == 1
+
+
+def test_nothing_is_decoded_beside_the_network_and_the_newest_set_wins(rig: Rig) -> None:
+    network = rig.line.gate("network 1")
+    rig.hand_over(1)
+    rig.line.wait_for("network 1")
+    for number in (2, 3, 4):
+        rig.hand_over(number)
+    assert rig.line.said == ["decode 1", "network 1"]
+    network.set()
+    rig.line.wait_for("publish 4")
+    assert not {"decode 2", "decode 3"} & set(rig.line.said)
+    assert rig.statistics.snapshot().counts.dropped == 2
+
+
+def test_a_set_that_comes_later_is_taken_when_it_comes(rig: Rig) -> None:
+    rig.hand_over(1)
+    rig.line.wait_for("publish 1")
+    rig.hand_over(2)
+    rig.line.wait_for("publish 2")
+    rig.worker.stop()
+    snapshot = rig.statistics.snapshot()
+    assert (snapshot.counts.inferred, snapshot.counts.dropped, snapshot.counts.refused) == (2, 0, 0)
+    assert {"queue", "inputs", "publish"} == set(snapshot.waits)
+    assert snapshot.details["tracker"].p50 == 0.5
+    assert snapshot.details["conversion"].p50 == 0.1
+    assert snapshot.details["age"].p95 == pytest.approx(5.0, abs=1e-3)
+    assert "splat" not in snapshot.details
+
+
+def test_a_frame_that_cannot_be_decoded_ahead_is_refused_and_what_it_begins_anew_is_not_forgotten(rig: Rig) -> None:
+    publish = rig.line.gate("publish 1")
+    rig.line.broken, rig.line.anew = {"decode 2"}, {2}
+    network = rig.line.gate("network 1")
+    rig.hand_over(1)
+    rig.line.wait_for("network 1")
+    rig.hand_over(2)
+    network.set()
+    rig.line.wait_for("decode 2")
+    publish.set()
+    broken_network = rig.line.gate("network 3")
+    rig.hand_over(3)
+    rig.line.wait_for("network 3")
+    assert rig.complaints.open()[SUBJECT] == "decode 2 failed."
+    assert rig.line.said.index("reset") < rig.line.said.index("network 3")
+    broken_network.set()
+    rig.line.wait_for("publish 3")
+    rig.worker.stop()
+    assert SUBJECT not in rig.complaints.open()
+    assert rig.statistics.snapshot().counts.refused == 1
+
+
+def test_a_result_that_cannot_be_published_does_not_take_the_next_one_along(rig: Rig) -> None:
+    rig.line.broken = {"publish 1"}
+    network = rig.line.gate("network 1")
+    rig.hand_over(1)
+    rig.line.wait_for("network 1")
+    rig.hand_over(2)
+    network.set()
+    rig.line.wait_for("publish 2")
+    rig.worker.stop()
+    counts = rig.statistics.snapshot().counts
+    assert (counts.inferred, counts.refused) == (1, 1)
