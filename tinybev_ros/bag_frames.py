@@ -7,9 +7,10 @@ depends on the bag alone and not on how fast it is read.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
@@ -22,7 +23,7 @@ from tinybev.errors import UserError
 from tinybev.frames import CameraSet, FrameAssembler
 from tinybev.transform_buffer import TransformBuffer
 from tinybev.types import CAMERAS
-from tinybev_ros.bag import Bag, BagMessage
+from tinybev_ros.bag import BagMessage
 from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, msg_to_transform
@@ -30,6 +31,33 @@ from tinybev_ros.ego import EgoTracker
 from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
 from tinybev_ros.goal import GoalKeeper
 from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
+
+
+class MessageSource(Protocol):
+    """A bag, or what reads like one."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        ...
+
+    @property
+    def topics(self) -> Collection[str]:
+        """The topics that it has."""
+        ...
+
+    @property
+    def end_ns(self) -> int:
+        """Log time of the last message."""
+        ...
+
+    def messages(self, topics: Sequence[str]) -> Iterator[BagMessage]:
+        """The messages of ``topics`` in order of log time.
+
+        Raises:
+            UserError: it turns out to be damaged on the way.
+        """
+        ...
 
 
 class BagFrames:
@@ -40,13 +68,13 @@ class BagFrames:
         used: images that left the synchronizer in a set.
     """
 
-    def __init__(self, bag: Bag, config: NodeConfig, complaints: Complaints) -> None:
+    def __init__(self, bag: MessageSource, config: NodeConfig, complaints: Complaints) -> None:
         self._bag, self._complaints = bag, complaints
         self._wait_ns = round(config.input_wait * 1e9)
         self._image_of = {fill_template(config.image_topic, camera): camera for camera in CAMERAS}
         self._info_of = {fill_template(config.camera_info_topic, camera): camera for camera in CAMERAS}
         self._image_type = CompressedImage if config.image_transport == "compressed" else Image
-        if not self._image_of.keys() & bag.topics.keys():
+        if not self._image_of.keys() & set(bag.topics):
             raise UserError(f"expected images on {next(iter(self._image_of))} and its like in {bag.path}, got none.")
         self._transforms = TransformBuffer()
         self._ego = EgoTracker(self._transforms, config.map_frame, config.base_frame)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nuscenes.nuscenes import NuScenes
@@ -22,7 +23,7 @@ from tinybev.geometry import Array, quaternion_from_wxyz, transform_from
 from tinybev.types import CAMERAS
 from tinybev_ros import nuscenes_messages as messages
 from tinybev_ros import topics
-from tinybev_ros.bag_writer import STORAGES, BagFormat, BagWriter, check_output, writing_bag
+from tinybev_ros.bag_writer import STORAGES, BagFormat, check_output, writing_bag
 from tinybev_ros.ego_twist import twists_from_poses
 from tinybev_ros.nuscenes_dataset import (
     Record,
@@ -106,15 +107,39 @@ def convert_scene(
     report = ConversionReport(scene_name, out)
     with writing_bag(out, bag_format or BagFormat(), overwrite=overwrite) as bag:
         report.messages = bag.counts
-        first_ns, last_ns = _write_scene(bag, nusc, scene, readings, report)
+        last_ns = first_ns = 0
+        for message in tqdm(scene_messages(nusc, scene, readings, report), scene_name, unit="message", disable=None):
+            bag.write(message.topic, message.stamp_ns, message.content)
+            first_ns, last_ns = first_ns or message.stamp_ns, message.stamp_ns
     report.duration_s = (last_ns - first_ns) / 1e9
     return report
 
 
-def _write_scene(
-    bag: BagWriter, nusc: NuScenes, scene: Record, readings: Sequence[SensorReading], report: ConversionReport
-) -> tuple[int, int]:
-    """Writes all messages in time order; returns the first and the last stamp."""
+@dataclass(frozen=True)
+class SceneMessage:
+    """One message of a scene with its log time; ``content`` is of a class of ``rosbags``' type store."""
+
+    topic: str
+    stamp_ns: int
+    content: Any
+
+
+def scene_messages(
+    nusc: NuScenes,
+    scene: Record,
+    readings: Sequence[SensorReading],
+    report: ConversionReport,
+    wanted: Container[str] | None = None,
+) -> Iterator[SceneMessage]:
+    """All messages of a scene in time order, what is said once first.
+
+    Args:
+        nusc: the tables.
+        scene: its row.
+        readings: its own, as ``scene_readings`` gives them; at least one.
+        report: is told what is absent or damaged.
+        wanted: topics; for others no file is read. All where it is None.
+    """
     mountings = scene_mountings(nusc, scene)
     readings_at: dict[int, list[SensorReading]] = defaultdict(list)
     for reading in readings:
@@ -127,43 +152,43 @@ def _write_scene(
     pose_index = {int(stamp): index for index, stamp in enumerate(pose_stamps)}
     instance_ids: dict[str, int] = {}
 
+    def is_wanted(topic: str) -> bool:
+        return wanted is None or topic in wanted
+
     stamps = sorted(readings_at.keys() | keyframe_at.keys())
-    _write_latched(bag, nusc, scene, stamps[0], mountings, poses, report)
-    for stamp in tqdm(stamps, desc=scene["name"], unit="stamp", disable=None):
-        if (index := pose_index.get(stamp)) is not None:
-            bag.write(topics.TF, stamp, messages.ego_transform(stamp, poses[index]))
-            bag.write(topics.ODOMETRY, stamp, messages.odometry(stamp, poses[index], linear[index], angular[index]))
-        for reading in readings_at.get(stamp, ()):
-            _write_reading(bag, reading, mountings[reading.channel], report)
-        if (sample := keyframe_at.get(stamp)) is not None:
-            boxes = _annotations(nusc, sample, instance_ids)
-            bag.write(topics.ANNOTATIONS, stamp, messages.annotation_markers(stamp, boxes))
-    return stamps[0], stamps[-1]
-
-
-def _write_latched(
-    bag: BagWriter,
-    nusc: NuScenes,
-    scene: Record,
-    stamp_ns: int,
-    mountings: dict[str, SensorMounting],
-    poses: Array,
-    report: ConversionReport,
-) -> None:
-    """Writes what is said once, at the scene's first stamp: the sensors' mountings and the drivable area."""
     base_T_sensors = {channel: mounting.base_T_sensor for channel, mounting in mountings.items()}
-    bag.write(topics.TF_STATIC, stamp_ns, messages.static_transforms(stamp_ns, base_T_sensors))
+    yield SceneMessage(topics.TF_STATIC, stamps[0], messages.static_transforms(stamps[0], base_T_sensors))
+    if is_wanted(topics.DRIVABLE_AREA):
+        yield from _drivable_area(nusc, scene, stamps[0], poses, report)
+    for stamp in stamps:
+        if (index := pose_index.get(stamp)) is not None:
+            yield SceneMessage(topics.TF, stamp, messages.ego_transform(stamp, poses[index]))
+            odometry = messages.odometry(stamp, poses[index], linear[index], angular[index])
+            yield SceneMessage(topics.ODOMETRY, stamp, odometry)
+        for reading in readings_at.get(stamp, ()):
+            if is_wanted(topics.LIDAR) or reading.modality == "camera":
+                yield from _reading_messages(reading, mountings[reading.channel], report)
+        if is_wanted(topics.ANNOTATIONS) and (sample := keyframe_at.get(stamp)) is not None:
+            boxes = _annotations(nusc, sample, instance_ids)
+            yield SceneMessage(topics.ANNOTATIONS, stamp, messages.annotation_markers(stamp, boxes))
+
+
+def _drivable_area(
+    nusc: NuScenes, scene: Record, stamp_ns: int, poses: Array, report: ConversionReport
+) -> Iterator[SceneMessage]:
     try:
         location = nusc.get("log", scene["log_token"])["location"]
         area = drivable_area_around(Path(nusc.dataroot), location, poses[:, :2, 3])
     except MapUnavailableError as error:
         report.no_drivable_area = str(error)
     else:
-        bag.write(topics.DRIVABLE_AREA, stamp_ns, messages.drivable_area_grid(stamp_ns, area))
+        yield SceneMessage(topics.DRIVABLE_AREA, stamp_ns, messages.drivable_area_grid(stamp_ns, area))
 
 
-def _write_reading(bag: BagWriter, reading: SensorReading, mounting: SensorMounting, report: ConversionReport) -> None:
-    """Writes a camera's picture with its calibration, or the points of LIDAR_TOP; other sensors are left out."""
+def _reading_messages(
+    reading: SensorReading, mounting: SensorMounting, report: ConversionReport
+) -> Iterator[SceneMessage]:
+    """A camera's calibration and its picture, or the points of LIDAR_TOP; other sensors are left out."""
     channel, stamp = reading.channel, reading.stamp_ns
     if reading.modality != "camera" and channel != LIDAR_CHANNEL:
         return
@@ -176,12 +201,13 @@ def _write_reading(bag: BagWriter, reading: SensorReading, mounting: SensorMount
         report.absent_files[channel] += 1
     elif mounting.intrinsics is not None:
         info = messages.camera_info(stamp, channel, mounting.intrinsics, reading.image_size)
-        bag.write(topics.camera_info_topic(channel), stamp, info)
-        bag.write(topics.camera_image_topic(channel), stamp, messages.compressed_image(stamp, channel, content))
+        yield SceneMessage(topics.camera_info_topic(channel), stamp, info)
+        image = messages.compressed_image(stamp, channel, content)
+        yield SceneMessage(topics.camera_image_topic(channel), stamp, image)
     elif len(content) % messages.LIDAR_POINT_BYTES:
         report.damaged_files[channel] += 1
     else:
-        bag.write(topics.LIDAR, stamp, messages.point_cloud(stamp, channel, content))
+        yield SceneMessage(topics.LIDAR, stamp, messages.point_cloud(stamp, channel, content))
 
 
 def _annotations(nusc: NuScenes, sample: Record, instance_ids: dict[str, int]) -> Iterator[messages.Annotation]:

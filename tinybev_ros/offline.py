@@ -1,8 +1,8 @@
-"""``tinybev run``: a bundle over many bags; each becomes a bag of results and a summary.
+"""``tinybev run``: a bundle over many bags or scenes; each becomes a bag of results and a summary.
 
-Bag i belongs to process i modulo the number of processes, here (``--processes``) or on many machines (``torchrun``,
-which sets RANK and WORLD_SIZE). Nothing is exchanged. A summary is written last, so a bag that has one is done, and
-any number of processes may go on with the rest.
+Recording i belongs to process i modulo the number of processes, here (``--processes``) or on many machines
+(``torchrun``, which sets RANK and WORLD_SIZE). Nothing is exchanged. A summary is written last, so a recording that has
+one is done, and any number of processes may go on with the rest.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -29,11 +30,11 @@ from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.options import BACKENDS
 from tinybev.runtime.pipeline import Pipeline
 from tinybev.types import StageTimes
-from tinybev_ros.bag import open_bag
 from tinybev_ros.bag_frames import BagFrames
 from tinybev_ros.bag_writer import BagFormat, writing_bag
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import header_to_msg
+from tinybev_ros.offline_recordings import BagRecording, Recording, scenes_of
 from tinybev_ros.outputs import OUTPUTS
 
 NODE = "tinybev"
@@ -42,17 +43,31 @@ RESULTS, SUMMARY, FAILURE = "results", "summary.json", "failure.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """One bag, the folder of its results, and with what it is run."""
+    """One recording, the folder of its results, and with what it is run."""
 
-    bag: Path
+    recording: Recording
     out: Path
     config: NodeConfig
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How many frames a job made, and the sentence of its failure, empty where it succeeded."""
+
+    frames: int
+    failure: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``tinybev run``."""
     parser.add_argument("--bundle", required=True, help="weights and manifest: a folder, or untrained:VARIANT[:SEED]")
-    parser.add_argument("--bags", required=True, nargs="+", type=Path, help="rosbag2 folders, or .mcap or .db3 files")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--bags", nargs="+", type=Path, help="rosbag2 folders, or .mcap or .db3 files")
+    source.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset, in place of bags")
+    parser.add_argument("--version", default="v1.0-mini", help="of the dataset's tables")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--split", help="of the devkit or of splits.json; every scene where neither is given")
+    chosen.add_argument("--scenes", nargs="+", default=[], metavar="NAME", help="scenes of the dataset")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results; what is done there is kept")
     parser.add_argument("--processes", default=1, type=int, help="on this machine; with torchrun leave it at 1")
     parser.add_argument("--threads", default=1, type=int, help="of the network, in each process")
@@ -61,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs what is not done; 1 where a bag failed (0 under torchrun, which would stop the others)."""
+    """Runs what is not done; 1 where a recording failed (0 under torchrun, which would stop the others)."""
     rank, world = _place()
     if args.processes < 1 or (world > 1 and args.processes > 1):
         raise UserError(
@@ -71,17 +86,37 @@ def run(args: argparse.Namespace) -> int:
     config = NodeConfig.from_values(
         {"bundle": args.bundle, "threads": args.threads, "backend": args.backend, "device": args.device}
     )
-    jobs = _jobs(args.bags, args.out, config)[rank::world]
+    jobs = _jobs(_recordings(args), args.out, config)[rank::world]
     sha256 = load_bundle(config.bundle).info.sha256
     todo = [job for job in jobs if not _is_done(job, sha256)]
-    failed = 0
-    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="run", unit="bag", position=rank) as bar:
-        for job, sentence in _run_all(todo, args.processes):
-            if sentence:
-                failed += 1
-                bar.write(f"tinybev run: {job.bag}: {sentence}", file=sys.stderr)
+    outcomes: list[Outcome] = []
+    started = time.monotonic()
+    with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="run", unit="recording", position=rank) as bar:
+        for job, outcome in _run_all(todo, args.processes):
+            if outcome.failure:
+                bar.write(f"tinybev run: {job.recording}: {outcome.failure}", file=sys.stderr)
+            outcomes.append(outcome)
             bar.update()
-    return 1 if failed and world == 1 else 0
+    who = f"process {rank} of {world}: " if world > 1 else ""
+    print(f"{who}{_account(outcomes, time.monotonic() - started)}; {len(jobs) - len(todo)} recordings were done before")
+    return 1 if world == 1 and any(outcome.failure for outcome in outcomes) else 0
+
+
+def _account(outcomes: Sequence[Outcome], seconds: float) -> str:
+    frames = sum(outcome.frames for outcome in outcomes)
+    failed = sum(bool(outcome.failure) for outcome in outcomes)
+    return (
+        f"{len(outcomes)} recordings ({failed} failed), {frames} frames in {seconds:.1f} s, start of the network "
+        f"included: {frames / max(seconds, 1e-9):.2f} frames per second"
+    )
+
+
+def _recordings(args: argparse.Namespace) -> list[Recording]:
+    if args.dataroot is not None:
+        return [*scenes_of(args.dataroot, args.version, args.split, args.scenes)]
+    if args.split or args.scenes:
+        raise UserError("expected --dataroot with --split or --scenes, got --bags; name the dataset, or bags alone.")
+    return [BagRecording(bag) for bag in args.bags]
 
 
 def _place() -> tuple[int, int]:
@@ -90,21 +125,21 @@ def _place() -> tuple[int, int]:
     return rank, world
 
 
-def _jobs(bags: Sequence[Path], out: Path, config: NodeConfig) -> list[Job]:
-    names = [bag.resolve().stem if bag.is_file() else bag.resolve().name for bag in bags]
+def _jobs(recordings: Sequence[Recording], out: Path, config: NodeConfig) -> list[Job]:
+    names = [recording.name for recording in recordings]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UserError(
             f"expected bags of different names, got several called {', '.join(twice)}, whose results would share a "
             "folder; rename them, or run them with another --out."
         )
-    return [Job(bag, out / name, config) for name, bag in zip(names, bags, strict=True)]
+    return [Job(recording, out / recording.name, config) for recording in recordings]
 
 
 def _identity(job: Job, sha256: str) -> dict[str, Any]:
     """What results depend on, besides the code."""
     options = asdict(pipeline_options(job.config))
-    return {"bag": str(job.bag.resolve()), "weights": sha256, "options": options}
+    return {**job.recording.identity, "weights": sha256, "options": options}
 
 
 def _is_done(job: Job, sha256: str) -> bool:
@@ -117,14 +152,14 @@ def _is_done(job: Job, sha256: str) -> bool:
         of = None
     if of != _identity(job, sha256):
         raise UserError(
-            f"expected an empty folder or results of this very run in {job.out}, its {SUMMARY} names another bag, "
-            "other weights or options; name another --out, or remove that folder."
+            f"expected an empty folder or results of this very run in {job.out}, its {SUMMARY} names another "
+            "recording, other weights or options; name another --out, or remove that folder."
         )
     return True
 
 
-def _run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
-    """Runs the jobs; yields each with the sentence of its failure, empty where there was none."""
+def _run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Outcome]]:
+    """Runs the jobs; yields each with its outcome."""
     if processes == 1 or len(jobs) < 2:
         for job in jobs:
             yield job, run_job(job)
@@ -145,33 +180,33 @@ def _run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, str]]:
 _PIPELINES: dict[NodeConfig, Pipeline] = {}
 
 
-def run_job(job: Job) -> str:
-    """Runs one bag from its start; the sentence of its failure, empty where it succeeded."""
+def run_job(job: Job) -> Outcome:
+    """Runs one recording from its start."""
     try:
         pipeline = _PIPELINES.get(job.config)
         if pipeline is None:
             pipeline = _PIPELINES[job.config] = Pipeline(load_bundle(job.config.bundle), pipeline_options(job.config))
-        summary = _run_bag(job, pipeline)
+        summary = _run_recording(job, pipeline)
     except UserError as error:
         job.out.mkdir(parents=True, exist_ok=True)
         (job.out / FAILURE).write_text(f"{error}\n")
-        return str(error)
+        return Outcome(0, str(error))
     (job.out / FAILURE).unlink(missing_ok=True)
     unfinished = job.out / f".{SUMMARY}"
     unfinished.write_text(json.dumps(summary, indent=1) + "\n")
     unfinished.replace(job.out / SUMMARY)
-    return ""
+    return Outcome(summary["frames"])
 
 
-def _run_bag(job: Job, pipeline: Pipeline) -> dict[str, Any]:
+def _run_recording(job: Job, pipeline: Pipeline) -> dict[str, Any]:
     """Writes the bag of results; its summary."""
     said: list[str] = []
     complaints = Complaints(said.append)
     times: list[StageTimes] = []
     sets = 0
     pipeline.start_anew()
-    with open_bag(job.bag) as bag, writing_bag(job.out / RESULTS, BagFormat(), overwrite=True) as results_bag:
-        frames = BagFrames(bag, job.config, complaints)
+    with job.recording.open() as messages, writing_bag(job.out / RESULTS, BagFormat(), overwrite=True) as results_bag:
+        frames = BagFrames(messages, job.config, complaints)
         for ready_ns, built in frames:
             sets += 1
             if built is None:
@@ -192,7 +227,7 @@ def _run_bag(job: Job, pipeline: Pipeline) -> dict[str, Any]:
                 data = serialize_message(output.build(results, header))
                 results_bag.write_serialized(output.topic.replace("~", f"/{NODE}"), output.type_name, ready_ns, data)
     if not times:
-        raise UserError(f"no frame of {job.bag} could be used: {'; '.join(said) or 'no set of images in it'}")
+        raise UserError(f"no frame of {job.recording} could be used: {'; '.join(said) or 'no set of images in it'}")
     return {
         "of": _identity(job, pipeline.weights.sha256),
         "device": pipeline.device,

@@ -6,14 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from rclpy.serialization import deserialize_message
-from rosbags.rosbag2 import Reader
+from offline_runs import contents, run
 from tiny_nuscenes import SCENES, write_tiny_nuscenes
 
-from tinybev.cli import main
 from tinybev_ros.nuscenes2bag import convert_scene
 from tinybev_ros.nuscenes_dataset import open_dataset
-from tinybev_ros.offline import FAILURE, NODE, RESULTS, SUMMARY
+from tinybev_ros.offline import FAILURE, RESULTS, SUMMARY
 from tinybev_ros.outputs import OUTPUTS
 
 
@@ -23,27 +21,6 @@ def bags(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("bags")
     nusc = open_dataset(write_tiny_nuscenes(folder / "data", seconds=0.5), "v1.0-mini")
     return [convert_scene(nusc, scene, folder / scene).bag for scene in SCENES[:2]]
-
-
-def run(bags: list[Path], out: Path, *options: str) -> int:
-    names = map(str, bags)
-    return main(
-        ["run", "--bundle", "untrained:nano", "--backend", "torch", "--out", str(out), *options, "--bags", *names]
-    )
-
-
-def contents(out: Path) -> dict[str, list[tuple[str, int, str]]]:
-    """By bag: topic, log time and message, in words. Their bytes may differ: the middleware leaves what lies between
-    the fields as it finds it."""
-    types = {output.topic.replace("~", f"/{NODE}"): output.message_type for output in OUTPUTS}
-    found = {}
-    for folder in sorted(out.glob(f"*/{RESULTS}")):
-        with Reader(folder) as reader:
-            found[folder.parent.name] = [
-                (each.topic, stamp_ns, str(deserialize_message(data, types[each.topic])))
-                for each, stamp_ns, data in reader.messages()
-            ]
-    return found
 
 
 def test_two_processes_and_two_ranks_write_what_one_writes(
@@ -96,4 +73,4 @@ def test_refuses_bags_of_one_name_no_processes_and_results_of_another_run(
     folder.mkdir()
     (folder / SUMMARY).write_text(json.dumps({"of": {"weights": "other"}}))
     assert run(bags[:1], tmp_path) == 2
-    assert "names another bag, other weights or options" in capsys.readouterr().err
+    assert "names another recording, other weights or options" in capsys.readouterr().err
