@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
-from tinybev.runtime.backends.openvino_int8 import INT8, int8_folder, quantize
+from tinybev.runtime.backends.openvino_int8 import INT8, KEPT_FILE, Calibration, int8_folder, quantize
 from tinybev.runtime.bundle import Bundle, make_bundle
 
 SMALL_GRID = dataclasses.replace(COARSE, max_agents=40)
@@ -91,9 +92,10 @@ def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
     folder = quantize(bundle, [frame(seed) for seed in range(2)])
     assert folder == int8_folder(bundle)
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.bin")}
-    kept = quantize(bundle, [frame(seed) for seed in range(2)], keep=[".*"])
+    kept = quantize(bundle, [frame(seed) for seed in range(2)], keep=Calibration(bundle, [frame(0)]).groups)
     for name in ("image.bin", "bev-layers.bin"):
         assert (kept / name).stat().st_size > 3 * sizes[name]
+    assert "neck" in json.loads((kept / KEPT_FILE).read_text())["in_floating_point"]
     assert (kept / "bev-last-layers.bin").stat().st_size == sizes["bev-last-layers.bin"]
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tinybev.errors import UserError
 from tinybev.model.student import StudentInputs
-from tinybev.runtime.backends.openvino_int8 import quantize
+from tinybev.runtime.backends.openvino_int8 import INT8, Calibration, int8_folder
 from tinybev.runtime.bundle import load_bundle
+from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.preprocess import Preprocessor
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
+from tinybev_training.eval.commands import SCORE_THRESHOLD
+from tinybev_training.eval.evaluate import Tasks
+from tinybev_training.eval.predicting import PredictionRun, predict_split
+from tinybev_training.eval.split_evaluation import Split, evaluate_split, open_split
+from tinybev_training.quantize_search import Losses, relative_losses, search, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep",
         nargs="+",
         default=[],
-        metavar="PATTERN",
-        help="layers that stay in floating point: regular expressions of OpenVINO's names",
+        metavar="MODULE",
+        help="modules of the student that stay in floating point, as backbone.conv1 or map_head",
     )
+    parser.add_argument(
+        "--check",
+        metavar="SPLIT",
+        help="measure int8 against float32 on it, and keep modules in floating point until --limit holds; a run for "
+        "each module",
+    )
+    parser.add_argument("--limit", type=float, default=0.01, help="of the relative loss of any metric, with --check")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +54,10 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(args.bundle)
     dataset = open_dataset(args.dataroot, args.version, args.split, with_lidar=False)
     preprocessor = Preprocessor(bundle.config, use_ego_status=False)
-    folder = quantize(bundle, _frames(dataset, preprocessor, args.frames), args.keep)
+    if args.check and args.keep:
+        raise UserError("expected --check, which chooses the modules to keep, or --keep; leave one out.")
+    calibration = Calibration(bundle, _frames(dataset, preprocessor, args.frames))
+    folder = _checked(calibration, args) if args.check else calibration.quantize(args.keep)
     print(f"{folder}: {bundle.info.name} in int8, calibrated on {args.version} {args.split}")
     return 0
 
@@ -48,3 +67,41 @@ def _frames(dataset: NuScenesDataset, preprocessor: Preprocessor, count: int) ->
     indices = sorted({number * len(dataset) // count for number in range(count)})
     with tqdm(indices, "reading frames", unit="frame") as bar:
         return [preprocessor.prepare(dataset.surroundings(index).frame).inputs for index in bar]
+
+
+def _checked(calibration: Calibration, args: argparse.Namespace) -> Path:
+    """Quantizes with as few modules in floating point as the limit allows; what could not be checked is not left.
+
+    Raises:
+        UserError: the limit does not hold whatever is kept.
+    """
+    split = open_split(args.dataroot, args.version, args.check)
+    reference = _tasks(split, args, "openvino")
+
+    def losses(kept: Sequence[str]) -> Losses:
+        calibration.quantize(kept)
+        return relative_losses(reference, _tasks(split, args, INT8))
+
+    chosen = False
+    try:
+        tried = search(calibration.groups, args.limit, losses)
+        print(table(tried))
+        chosen = tried[-1].worst <= args.limit
+    finally:
+        if not chosen:
+            shutil.rmtree(int8_folder(load_bundle(args.bundle)), ignore_errors=True)
+    if not chosen:
+        raise UserError(
+            f"expected a loss of at most {args.limit:.1%}, got {tried[-1].worst:.1%} with every module in floating "
+            "point: what is not int8 computes in bfloat16; choose openvino."
+        )
+    return calibration.quantize(tried[-1].kept)
+
+
+def _tasks(split: Split, args: argparse.Namespace, backend: str) -> Tasks:
+    """The bundle measured as ``tinybev eval`` does it, its predictions in a folder that goes again."""
+    options = PipelineOptions(backend=backend, device="cpu", score_threshold=SCORE_THRESHOLD)
+    with tempfile.TemporaryDirectory() as folder:
+        run = PredictionRun(args.bundle, args.dataroot, args.version, args.check, options, Path(folder))
+        predictions, _ = predict_split(run, processes=1)
+        return evaluate_split(split, lambda sample, known: predictions.load(sample.token), None).tasks

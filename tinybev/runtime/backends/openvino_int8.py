@@ -8,11 +8,12 @@ processor has it.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from tinybev.errors import UserError
 from tinybev.model.lift_splat import Lifted, Splat
 from tinybev.model.student import StudentInputs
 from tinybev.runtime.backends.export_cache import cached_export, export_parts, publish
+from tinybev.runtime.backends.openvino_layers import layer_modules, layers_in, module_groups
 from tinybev.runtime.backends.openvino_part import CompiledPart
 from tinybev.runtime.backends.openvino_runtime import (
     SUFFIX,
@@ -32,12 +34,14 @@ from tinybev.runtime.backends.openvino_runtime import (
     write_openvino,
 )
 from tinybev.runtime.backends.openvino_tail import cut_before_last_layers
-from tinybev.runtime.backends.parts import BEV_OUTPUTS, HEAD_OUTPUTS, IMAGE_OUTPUTS, bev_arguments
+from tinybev.runtime.backends.parts import BEV_OUTPUTS, HEAD_OUTPUTS, IMAGE_OUTPUTS, bev_arguments, student_parts
 from tinybev.runtime.backends.parts_runner import PartsBackend
 from tinybev.runtime.bundle import Bundle
 
 INT8 = "openvino-int8"
 INT8_FOLDER = "int8"
+KEPT_FILE = "kept.json"
+"""Says which modules stayed in floating point."""
 IMAGE, LAYERS, LAST_LAYERS = "image", "bev-layers", "bev-last-layers"
 """The files: the image part, and the BEV part before and after the cut."""
 
@@ -74,34 +78,66 @@ def int8_folder(bundle: Bundle) -> Path:
     return _float_folder(bundle) / INT8_FOLDER
 
 
-def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Iterable[str] = ()) -> Path:
-    """Calibrates a bundle on frames and returns the folder of the quantized parts, which replace earlier ones.
+class Calibration:
+    """The frames that ranges are taken from, read once for however many choices of what stays in floating point.
 
     Args:
         bundle: weights and configuration, of a network without memory.
         frames: prepared as for inference; some hundred from all weathers and places.
-        keep: regular expressions of OpenVINO's names of layers that stay in floating point.
 
     Raises:
         UserError: OpenVINO or NNCF is not installed, there is no frame, the network has a memory, or the cache cannot
             be written to.
     """
-    _refuse_memory(bundle)
-    if not frames:
-        raise UserError(
-            "quantization: expected at least one frame to calibrate on, got none; name a split with images."
-        )
-    core = import_openvino(INT8).Core()
-    image_file, bev_file = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
-    layers, last_layers = cut_before_last_layers(read_model(core, bev_file), HEAD_OUTPUTS)
-    images = [[frame.images_BN3HW.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
-    lifted = _lifted(bundle, core, image_file, frames)
-    models = {
-        IMAGE: _quantized(read_model(core, image_file), images, keep),
-        LAYERS: _quantized(layers, lifted, keep),
-        LAST_LAYERS: last_layers,
-    }
-    return _written(models, int8_folder(bundle))
+
+    def __init__(self, bundle: Bundle, frames: Sequence[StudentInputs]) -> None:
+        _refuse_memory(bundle)
+        if not frames:
+            raise UserError(
+                "quantization: expected at least one frame to calibrate on, got none; name a split with images."
+            )
+        _nncf()
+        self._bundle = bundle
+        self._core = import_openvino(INT8).Core()
+        self._files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
+        self._images = [[frame.images_BN3HW.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
+        self._lifted = _lifted(bundle, self._core, self._files[0], frames)
+        self._modules = [layer_modules(part) for part in student_parts(bundle.build_student())]
+
+    @property
+    def groups(self) -> list[str]:
+        """Modules of the student that cover all its layers, in order; each may stay in floating point."""
+        return list(dict.fromkeys(group for modules in self._modules for group in module_groups(modules)))
+
+    def quantize(self, keep: Collection[str] = ()) -> Path:
+        """Writes the quantized parts, which replace earlier ones, and ``kept.json`` beside them; returns the folder.
+
+        Args:
+            keep: paths of modules of the student that stay in floating point.
+
+        Raises:
+            UserError: a module has no layers, or the cache cannot be written to.
+        """
+        for module in keep:
+            if not any(layers_in(modules, [module]) for modules in self._modules):
+                raise UserError(f"expected modules of the student ({', '.join(self.groups)}), got {module!r}.")
+        image_file, bev_file = self._files
+        image_kept, bev_kept = (layers_in(modules, keep) for modules in self._modules)
+        layers, last_layers = cut_before_last_layers(read_model(self._core, bev_file), HEAD_OUTPUTS)
+        models = {
+            IMAGE: _quantized(read_model(self._core, image_file), self._images, image_kept),
+            LAYERS: _quantized(layers, self._lifted, bev_kept),
+            LAST_LAYERS: last_layers,
+        }
+        folder = _written(models, int8_folder(self._bundle))
+        description = {"in_floating_point": list(keep), "frames": len(self._images)}
+        (folder / KEPT_FILE).write_text(json.dumps(description, indent=1) + "\n")
+        return folder
+
+
+def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Collection[str] = ()) -> Path:
+    """Calibrates a bundle on frames and returns the folder of the quantized parts; see :class:`Calibration`."""
+    return Calibration(bundle, frames).quantize(keep)
 
 
 def _float_folder(bundle: Bundle) -> Path:
@@ -122,7 +158,7 @@ def _lifted(bundle: Bundle, core: Any, image_file: Path, frames: Sequence[Studen
     return found
 
 
-def _quantized(model: Any, inputs: list[list[Any]], keep: Iterable[str]) -> Any:
+def _quantized(model: Any, inputs: list[list[Any]], kept: Sequence[str]) -> Any:
     """``model`` with symmetric int8 weights, and activations with ranges that ``inputs`` need."""
     nncf = _nncf()
     names = [port.get_any_name() for port in model.inputs]
@@ -132,7 +168,7 @@ def _quantized(model: Any, inputs: list[list[Any]], keep: Iterable[str]) -> Any:
         nncf.Dataset(items),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(items),
-        ignored_scope=nncf.IgnoredScope(patterns=list(keep), validate=False),
+        ignored_scope=nncf.IgnoredScope(names=list(kept), validate=False),
     )
 
 

@@ -71,9 +71,7 @@ class Runner:
                     job = running.pop(future)
                     try:
                         bar.write(f"{job.name}: done in {future.result() / 60:.1f} min")
-                    except (
-                        UserError
-                    ) as error:  # other jobs may have run for hours
+                    except UserError as error:  # other jobs may have run for hours
                         bar.write(str(error))
                         failures[job.name] = error
                     bar.update()
