@@ -25,7 +25,7 @@ test: setup check  ## every check and every test, each package's in a process of
 check: setup  ## formatting, lint, types, import rules, spelling
 	@$(RUN)/ruff check . && $(RUN)/ruff format --check . && $(RUN)/mypy && $(RUN)/lint-imports && $(RUN)/codespell
 
-bench: setup  ## measures the synchronizer (DATAROOT=.. VERSION=..)
+bench: setup  ## every measurement that needs no dataset; with DATAROOT=.. VERSION=.. synchronizer and training too
 	@$(RUN)/tinybev bench $(if $(DATAROOT),--dataroot "$(DATAROOT)") $(if $(VERSION),--version "$(VERSION)")
 
 doctor: setup  ## checks the installation and says what to do

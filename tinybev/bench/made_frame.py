@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -20,16 +21,18 @@ _BASE_R_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 def made_frame(seed: int = 0) -> Frame:
     """Six JPEG files with their calibrations, the cameras 60 degrees apart; the same for the same seed."""
+    return Frame(stamp_ns=0, images=made_ring(CAMERAS, seed))
+
+
+def made_ring(names: Sequence[str], seed: int = 0) -> dict[str, CameraFrame]:
+    """JPEG files of so many cameras, clockwise from the front at equal angles; the same for the same seed."""
     rng = np.random.default_rng(seed)
     height, width = IMAGE_SIZE
     intrinsics = np.array([[FOCAL_PX, 0.0, width / 2], [0.0, FOCAL_PX, height / 2], [0.0, 0.0, 1.0]])
-    return Frame(
-        stamp_ns=0,
-        images={
-            camera: CameraFrame(camera, 0, _jpeg(rng), intrinsics, IMAGE_SIZE, _mounting(-n * math.pi / 3))
-            for n, camera in enumerate(CAMERAS)
-        },
-    )
+    return {
+        name: CameraFrame(name, 0, _jpeg(rng), intrinsics, IMAGE_SIZE, _mounting(-n * 2 * math.pi / len(names)))
+        for n, name in enumerate(names)
+    }
 
 
 def _jpeg(rng: np.random.Generator) -> bytes:

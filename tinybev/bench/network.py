@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -11,16 +12,18 @@ from torch import nn
 from tinybev.bench.int8_peak import LAYERS, int8_convolutions
 from tinybev.bench.interleaved import Prepare, Timing, Work, time_in_turns
 from tinybev.bench.made_frame import made_frame
-from tinybev.bench.speed_row import speed_row, table
+from tinybev.bench.sizes import Subject, subjects
+from tinybev.bench.speed_row import SpeedRow, speed_row, table
 from tinybev.errors import UserError
 from tinybev.model.summary import summarize
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.backends.openvino_int8 import INT8
-from tinybev.runtime.bundle import UNTRAINED, load_bundle
+from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.bundle import UNTRAINED
 from tinybev.runtime.options import AUTO, BACKENDS
 from tinybev.runtime.preprocess import Preprocessor
 
-DESCRIPTION = "the network through the backends (--bundle, --backends, --threads, --rounds)"
+DESCRIPTION = "the network through the backends (--bundle, --backends, --device, --image-sizes, --grid-cells)"
 DEFAULT_BUNDLE = UNTRAINED + "base"
 YARDSTICK = "torch"
 _PRECISIONS = ("float32", "bfloat16", "int8")
@@ -28,33 +31,55 @@ _PEAK = "convolution, "
 
 
 def run(args: argparse.Namespace) -> list[dict[str, object]]:
-    """Measures, prints the table, and returns its rows.
+    """Measures, prints a table for each size, and returns the rows.
 
     Raises:
-        UserError: a backend is unknown, or the bundle cannot be loaded.
+        UserError: a backend, the device or a size is unknown, or the bundle cannot be loaded.
     """
-    names = args.backends or [name for name in BACKENDS if name not in (AUTO, "torch-compile")]
+    choose_device(args.device)
+    names = check_backends(args.backends or default_backends())
+    rows: list[SpeedRow] = []
+    for subject in subjects(args.bundle or DEFAULT_BUNDLE, args.image_sizes or (), args.grid_cells or ()):
+        measured, absent = _measure(subject, names, args)
+        print(table(measured, absent))
+        rows += measured
+    return [asdict(row) for row in rows]
+
+
+def default_backends() -> list[str]:
+    """All but the slow compiler's; one that does not run here says why."""
+    return [name for name in BACKENDS if name not in (AUTO, "torch-compile")]
+
+
+def check_backends(names: Sequence[str]) -> list[str]:
+    """The yardstick and the backends, each once.
+
+    Raises:
+        UserError: one is unknown.
+    """
     if unknown := [name for name in names if name not in BACKENDS]:
         raise UserError(f"--backends: expected some of {', '.join(BACKENDS)}, got {', '.join(unknown)}; correct them.")
-    spec = args.bundle or DEFAULT_BUNDLE
-    config = load_bundle(spec).config
+    return list(dict.fromkeys([YARDSTICK, *names]))
+
+
+def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -> tuple[list[SpeedRow], dict[str, str]]:
+    """The rows of one size, and the backends that did not run with the reason."""
     threads = args.threads or torch.get_num_threads()
-    variants: dict[str, Prepare] = {name: _Infer(spec, name, threads) for name in dict.fromkeys([YARDSTICK, *names])}
+    variants: dict[str, Prepare] = {name: _Infer(subject, name, args.device, threads) for name in names}
     for precision in _PRECISIONS:
-        variants[_PEAK + precision] = _Convolve(precision, threads)
+        variants[_PEAK + precision] = _Convolve(precision, args.device, threads)
     timings, absent = time_in_turns(variants, args.rounds)
-    operations = 2.0 * summarize(config).macs
+    operations = 2.0 * summarize(subject.config).macs
     rows = []
     for name, timing in timings.items():
         if name.startswith(_PEAK):
             continue
         precision = precision_of(name)
-        peak = _peak_gflops(timings[_PEAK + precision], precision)
-        rows.append(
-            speed_row("network", config.name, name, precision, threads, timing, timings[YARDSTICK], operations, peak)
-        )
-    print(table(rows, absent))
-    return [asdict(row) for row in rows]
+        peak_timing = timings.get(_PEAK + precision)
+        peak = None if peak_timing is None else _peak_gflops(peak_timing, precision)
+        yardstick = timings.get(YARDSTICK)
+        rows.append(speed_row("network", subject.name, name, precision, threads, timing, yardstick, operations, peak))
+    return rows, absent
 
 
 def precision_of(backend: str) -> str:
@@ -69,17 +94,18 @@ def precision_of(backend: str) -> str:
 class _Infer:
     """One frame through a backend."""
 
-    spec: str
+    subject: Subject
     backend: str
+    device: str
     threads: int
 
     def __call__(self) -> Work:
-        bundle = load_bundle(self.spec)
-        torch.set_num_threads(self.threads)
-        runner = open_backend(bundle, self.backend, "auto", self.threads)
-        inputs = Preprocessor(bundle.config, use_ego_status=False).prepare(made_frame()).inputs
-        if bundle.config.memory_frames:
+        config = self.subject.config
+        if config.memory_frames:
             raise UserError("bench network: expected a network without memory; it would time frames without a past.")
+        torch.set_num_threads(self.threads)
+        runner = open_backend(self.subject.open(), self.backend, self.device, self.threads)
+        inputs = Preprocessor(config, use_ego_status=False, device=runner.device).prepare(made_frame()).inputs
         return lambda: runner.infer(inputs, None)
 
 
@@ -88,6 +114,7 @@ class _Convolve:
     """A convolution that keeps every core busy with arithmetic: 3 x 3, 128 channels, about the middle of a ResNet."""
 
     precision: str
+    device: str
     threads: int
 
     channels = 128
@@ -95,19 +122,23 @@ class _Convolve:
 
     def __call__(self) -> Work:
         torch.set_num_threads(self.threads)
+        device = choose_device(self.device)
         if self.precision == "int8":
             model = int8_convolutions((self.batch, self.channels, self.height, self.width), self.threads)
             request = model.create_infer_request()
             return request.infer
         kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
-        layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(kind)
+        layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(device, kind)
         layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        images = torch.randn(self.batch, self.channels, self.height, self.width, dtype=kind)
+        images = torch.randn(self.batch, self.channels, self.height, self.width, dtype=kind, device=device)
         images = images.to(memory_format=torch.channels_last)
 
         def convolve() -> object:
             with torch.inference_mode():
-                return layer(images)
+                feat = layer(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            return feat
 
         return convolve
 

@@ -13,18 +13,19 @@ class SpeedRow:
     """One variant.
 
     Attributes:
-        what: network, splat or decode.
+        what: network, path, splat, decode, scale, train, node or end_to_end.
         variant: of the student, or of the work.
         backend: what ran it.
-        precision: float32, bfloat16 or uint8.
+        precision: float32, bfloat16, int8 or uint8.
         threads: it was allowed.
         p50_ms, p95_ms: wall time.
         ratio_to_torch_fp32: how many times faster than the yardstick of the same run: for the network torch eager in
             float32, for the splat Lift-Splat-Shoot's cumsum in torch and float32, for decoding at full size.
         gflops: billions of floating-point operations a second, two for a multiply-accumulate; None: not counted.
         share_of_peak: of the highest rate that a convolution reached in the same run and precision.
-        peak_memory_mb: resident memory of the process, all libraries included.
+        peak_memory_mb: resident memory of the process at its highest, all libraries included, MiB.
         samples: turns that count; ``disturbed`` where too few were clean and all were taken.
+        p99_ms: wall time, of as many samples as there are; None where it is not told.
     """
 
     what: str
@@ -40,6 +41,7 @@ class SpeedRow:
     peak_memory_mb: float
     samples: int
     disturbed: bool
+    p99_ms: float | None = None
 
 
 def speed_row(
@@ -78,6 +80,7 @@ def speed_row(
         peak_memory_mb=round(timing.peak_memory_mb),
         samples=sum(not (timing.clean and one.disturbed) for one in timing.samples),
         disturbed=not timing.clean,
+        p99_ms=round(timing.percentile_ms(99), 3),
     )
 
 
