@@ -43,7 +43,7 @@ COMMANDS: tuple[Command, ...] = (
         "tinybev_training.reproduce.commands",
         "the experiment: teacher, student, stages; tables and curves; goes on where it stopped",
     ),
-    Command("run", "tinybev_ros.offline", "a bundle over many bags or scenes, on many processes; goes on where it stopped"),
+    Command("run", "tinybev_ros.offline", "a bundle over many bags or scenes; goes on where it stopped"),
     Command("model", "tinybev.model.summary", "parts of a variant: parameters, MACs, activation memory"),
     Command("export", "tinybev.runtime.export", "write a bundle: weights and manifest"),
     Command("quantize", "tinybev_training.quantize", "calibrate the int8 network of a bundle on a dataset's frames"),
