@@ -61,6 +61,7 @@ def _write(experiment: Experiment, page: Path | None) -> None:
     if not rows:
         raise UserError(f"{experiment.folder}: expected at least one measured row, found none; run it first.")
     for text_file, images in _places(experiment, page):
+        images.mkdir(parents=True, exist_ok=True)
         plot = [images / PLOT_FILE] if plot_scores(experiment, images / PLOT_FILE) else []
         pictures = [*plot, *draw_frames(experiment, images)]
         text = section(experiment, rows, [os.path.relpath(picture, text_file.parent) for picture in pictures])

@@ -34,6 +34,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         "| --- |" + " ---: |" * (len(FIGURES) + 2),
         *(_row(row) for row in rows),
         "",
+        *_missing(experiment, rows),
         f"[ ]: {COVERED:.0%} of {RESAMPLES} resamples of the held-out scenes, of the first seed. ±: standard deviation "
         "over the seeds, where there are several.",
         "",
@@ -68,6 +69,13 @@ def update_page(page: Path, scale: str, text: str) -> None:
 def _row(row: SummaryRow) -> str:
     cells = [_cell(row.cells[figure.metric], figure) for figure in FIGURES]
     return f"| {row.row.title} | {row.parameters / 1e6:.1f} | {' | '.join(cells)} | {row.hours:.1f} |"
+
+
+def _missing(experiment: Experiment, rows: Sequence[SummaryRow]) -> list[str]:
+    """Which rows the table still lacks."""
+    there = {row.row for row in rows}
+    missing = dict.fromkeys(run.row.title for run in experiment.runs if run.row not in there)
+    return [f"**Not measured yet:** {'; '.join(missing)}.", ""] if missing else []
 
 
 def _cell(cell: Cell, figure: Figure) -> str:
