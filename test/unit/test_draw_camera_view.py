@@ -142,6 +142,17 @@ def test_the_likelier_mode_is_more_opaque() -> None:
     assert np.abs(color - GREY).max() >= contrast(2) > 2 * contrast(-2) > 20
 
 
+def test_a_mode_that_is_all_but_impossible_is_not_drawn() -> None:
+    both, one = (
+        _drawn(Overlay(trajectories=_modes(*paths, probabilities=probabilities)))
+        for paths, probabilities in (
+            ([[(6, 2), (16, 2)], [(6, -2), (16, -2)]], [0.95, 0.05]),
+            ([[(6, 2), (16, 2)]], [0.95]),
+        )
+    )
+    assert np.array_equal(both, one)
+
+
 def test_a_trajectory_starts_at_its_box() -> None:
     boxes = detections((8, 0, 0.1, 0.2, 0.2, 0.2, 0), track_id=1)
     image = _drawn(Overlay(detections=boxes, trajectories=_modes([(16, 0)], probabilities=[1.0])))

@@ -24,6 +24,9 @@ _MOST_PIECES = 500  # of one edge: a wild number from an untrained network must 
 OPACITIES = (0.3, 0.6, 1.0)
 """Of an agent's modes, by how likely a mode is against the likeliest one, in thirds."""
 
+LEAST_SHARE = 0.1
+"""A mode less likely than this share of the likeliest one is not drawn: those of thirty agents hide everything."""
+
 
 @dataclass(frozen=True)
 class LineStyle:
@@ -101,8 +104,11 @@ def _agent_lines(overlay: Overlay) -> Iterator[GroundLine]:
     for agent in range(len(trajectories)):
         color = DETECTION_COLORS[int(trajectories.class_ids[agent])]
         probabilities = trajectories.probabilities[agent]
-        thirds = np.minimum(3 * probabilities / max(float(probabilities.max()), 1e-9), 2).astype(int)
-        for mode, third in zip(trajectories.positions[agent], thirds, strict=True):
+        shares = probabilities / max(float(probabilities.max()), 1e-9)
+        thirds = np.minimum(3 * shares, 2).astype(int)
+        for mode, share, third in zip(trajectories.positions[agent], shares, thirds, strict=True):
+            if share < LEAST_SHARE:
+                continue
             start = detections.centers[agent : agent + 1, :2] if detections is not None and rows_match else mode[:0]
             yield GroundLine(np.vstack([start, mode]), LineStyle(color, 1.0, OPACITIES[third]))
 
