@@ -1,4 +1,4 @@
-"""The smallest student learns one real keyframe by heart, every head of it, and the runtime reads it back from a bundle."""
+"""Every head of the smallest student learns one real keyframe by heart; the runtime reads it back from a bundle."""
 
 from __future__ import annotations
 
