@@ -39,7 +39,7 @@ from tinybev.types import CAMERAS
 
 torch.set_num_threads(1)
 
-OPTIONS = PipelineOptions(device="cpu", score_threshold=0.05)
+OPTIONS = PipelineOptions(device="cpu", score_threshold=0.05, threads=1)  # two threads sum in another order
 SPLIT = "mine"
 CONFIG = tiny_config().network
 

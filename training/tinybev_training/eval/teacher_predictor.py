@@ -71,6 +71,8 @@ class TeacherPredictor:
     def __init__(self, dataset: NuScenesDataset, network: TeacherNetwork, options: PipelineOptions) -> None:
         self._dataset, self._options = dataset, options
         self._device = choose_device(options.device)
+        if options.threads:
+            torch.set_num_threads(options.threads)
         self._network = network.to(self._device)
         self._decoder = OutputDecoder(network.config, options)
 
