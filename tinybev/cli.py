@@ -37,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
         "tinybev_training.train.commands",
         "train a student or a teacher after a recipe; goes on where it stopped",
     ),
+    Command("teach", "tinybev_training.teacher.commands", "write down what a trained teacher says about every sample"),
     Command("eval", "tinybev_training.eval.commands", "measure a bundle or predictions; set runs side by side"),
     Command(
         "reproduce",

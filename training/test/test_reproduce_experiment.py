@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from tinybev_training.eval import commands as eval_commands
-from tinybev_training.reproduce.experiment import ALONE, ROWS, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import ALONE, ROWS, TEACH_JOB, TEACHER, Experiment, Run
 from tinybev_training.reproduce.job import Job
 from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, SCALES, UNLABELLED, VALIDATION, find_scale
+from tinybev_training.teacher import commands as teach_commands
 from tinybev_training.train import commands as train_commands
 from tinybev_training.train.commands import _recipe_and_folder
 from tinybev_training.world import commands as world_commands
@@ -25,7 +26,7 @@ def experiment(request: pytest.FixtureRequest, tmp_path: Path) -> Experiment:
 
 def parsed(job: Job) -> argparse.Namespace:
     """The arguments as the command itself understands them."""
-    modules = {"world": world_commands, "train": train_commands, "eval": eval_commands}
+    modules = {"world": world_commands, "teach": teach_commands, "train": train_commands, "eval": eval_commands}
     parser = argparse.ArgumentParser(exit_on_error=False)
     modules[job.command[0]].add_arguments(parser)
     return parser.parse_args(job.command[1:])
@@ -64,7 +65,13 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
         assert recipe.network == (experiment.scale.teacher if row is TEACHER else experiment.scale.student)
         assert bool(recipe.unlabelled_split) == row.unlabelled
     taught = {recipes[row.name, seed].teacher for row in ROWS if row.taught}
-    assert taught == {str(experiment.run_folder(Run(TEACHER, seed)))}
+    teacher = experiment.run_folder(Run(TEACHER, seed))
+    assert taught == {str(experiment.taught_by)}
+    if experiment.scale.written_teacher:
+        said = parsed(next(job for job in experiment.jobs if job.name == TEACH_JOB))
+        assert (said.teacher, said.out, said.split) == (teacher, experiment.taught_by, [LABELLED, UNLABELLED])
+    else:
+        assert experiment.taught_by == teacher
 
 
 def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) -> None:

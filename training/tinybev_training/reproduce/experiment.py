@@ -8,10 +8,11 @@ from pathlib import Path
 
 from tinybev_training.reproduce.job import Job
 from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, UNLABELLED, VALIDATION, Scale
+from tinybev_training.teacher.commands import SUMMARY_FILE
 from tinybev_training.train.snapshots import snapshot_folder
 from tinybev_training.world.dataset_writer import VERSION
 
-WORLD_JOB = "world"
+WORLD_JOB, TEACH_JOB = "world", "teach"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ class Experiment:
         """All of them, each after those that it needs."""
         trained = [job for run in self.runs for job in (self._train(run), self._measure(run))]
         on_the_way = [job for run in self.curve_runs for job in self._measure_on_the_way(run)]
-        return (self._world(), *trained, *on_the_way)
+        teach = (self._teach(),) if self.scale.written_teacher else ()
+        return (self._world(), *trained[:2], *teach, *trained[2:], *on_the_way)
 
     @property
     def curve_runs(self) -> tuple[Run, ...]:
@@ -102,6 +104,11 @@ class Experiment:
     def run_folder(self, run: Run) -> Path:
         """What training leaves."""
         return self.folder / "runs" / run.name
+
+    @property
+    def taught_by(self) -> Path:
+        """What ``--teacher`` names: what the teacher said, or its run."""
+        return self.folder / "teaching" if self.scale.written_teacher else self.run_folder(self._teacher)
 
     def figures(self, run: Run) -> Path:
         """What ``tinybev eval --json`` leaves of the held-out scenes."""
@@ -136,12 +143,29 @@ class Experiment:
             self.dataroot / VERSION,
         )
 
+    @property
+    def _teacher(self) -> Run:
+        return Run(TEACHER, self.scale.seeds[0])
+
+    def _teach(self) -> Job:
+        return Job(
+            TEACH_JOB,
+            (
+                *("teach", "--teacher", str(self.run_folder(self._teacher))),
+                *self._data("--split", LABELLED, UNLABELLED),
+                *(("--bf16",) if self.scale.precision == "bf16" else ()),
+                *("--device", self.device, "--out", str(self.taught_by)),
+            ),
+            self.taught_by / SUMMARY_FILE,
+            (f"train-{self._teacher.name}",),
+        )
+
     def _train(self, run: Run) -> Job:
         scale, row = self.scale, run.row
         shipped = scale.shipped if row is SHIPPED else None
         recipe = ALONE.name if shipped else row.name
         network = shipped.network if shipped else scale.teacher if row is TEACHER else scale.student
-        teacher = Run(TEACHER, scale.seeds[0])
+        lesson = TEACH_JOB if scale.written_teacher else f"train-{self._teacher.name}"
         settings = [
             f"network={network}",
             f"seed={run.seed}",
@@ -155,7 +179,7 @@ class Experiment:
             f"train-{run.name}",
             (
                 *("train", "--resume", "--recipe", recipe),
-                *(("--teacher", str(self.run_folder(teacher))) if row.taught else ()),
+                *(("--teacher", str(self.taught_by)) if row.taught else ()),
                 *self._data("--split", ALL if shipped else LABELLED),
                 *(("--unlabelled-split", UNLABELLED) if row.unlabelled else ()),
                 *("--validation-split", VALIDATION, "--precision", scale.precision, "--device", self.device),
@@ -164,7 +188,7 @@ class Experiment:
                 *("--out", str(self.run_folder(run))),
             ),
             self.bundle(run),
-            (WORLD_JOB, *((f"train-{teacher.name}",) if row.taught else ())),
+            (WORLD_JOB, *((lesson,) if row.taught else ())),
         )
 
     def _measure(self, run: Run) -> Job:

@@ -74,6 +74,8 @@ class Scale:
         labelled, unlabelled: samples of a step.
         bundle_every: steps between the bundles that show the score over training.
         seeds: of the students; there is one teacher, of the first.
+        written_teacher: whether the teacher speaks once about every sample and is read from disk from then on; else it
+            is run at every step, which takes no disk and sees what augmentation makes of the images.
         precision: of training.
         settings: further fields of every recipe.
         shipped: None where none is.
@@ -88,6 +90,7 @@ class Scale:
     unlabelled: int
     bundle_every: int
     seeds: tuple[int, ...]
+    written_teacher: bool
     precision: str
     settings: tuple[str, ...]
     shipped: Shipped | None
@@ -103,6 +106,7 @@ _SMOKE = Scale(
     unlabelled=1,
     bundle_every=4,
     seeds=(0,),
+    written_teacher=True,
     precision="bf16",
     settings=("optimization.warmup_steps=2", "averaging.decay=0.9", "rhythm.log=1", "rhythm.validation_samples=4"),
     shipped=None,
@@ -118,6 +122,7 @@ _CPU = Scale(
     unlabelled=2,
     bundle_every=500,
     seeds=(0,),
+    written_teacher=True,
     precision="bf16",
     settings=(
         "optimization.learning_rate=2e-3",
@@ -143,6 +148,7 @@ _GPU = Scale(
     unlabelled=16,
     bundle_every=5000,
     seeds=(0, 1, 2),
+    written_teacher=False,
     precision="bf16",
     settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]"),
     shipped=None,

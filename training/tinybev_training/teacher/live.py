@@ -84,9 +84,9 @@ class LiveTeacher:
             raise ValueError("teacher: expected a network in evaluation mode, got one in training mode")
         network.to(batch.images_BNCHW.device)
         outputs = network(batch, Told.everything(batch, self._ego_status))
-        return as_teacher(outputs, network.config, batch, self._speaks(batch))
+        return as_teacher(outputs, network.config, batch, self.speaks(batch))
 
-    def _speaks(self, batch: Batch) -> Tensor:
+    def speaks(self, batch: Batch) -> Tensor:
         """(B,): the samples of which the network has seen what it needs."""
         speaks_B = batch.camera_mask_BN.any(dim=1)
         if self._needs_lidar:

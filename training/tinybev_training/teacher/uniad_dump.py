@@ -17,16 +17,11 @@ from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
 from tinybev.types import MapClass
 from tinybev_training.data.batch import Batch
-from tinybev_training.teacher.lidar_frame import (
-    base_T_ego_map,
-    base_T_lidar,
-    move_points,
-    planar_part,
-    resample,
-    turn_vectors,
-)
+from tinybev_training.teacher.lidar_frame import base_T_ego_map, base_T_lidar, resample
+from tinybev_training.teacher.moved_grid import move_points, planar_part, turn_vectors
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
 from tinybev_training.teacher.rear_axle import rear_axle_path
+from tinybev_training.teacher.sample_files import SampleFiles
 from tinybev_training.teacher.uniad_file import LidarAgents, UniadDump, read_dump
 
 BEV_HALF_M, OCCUPANCY_HALF_M = 51.2, 50.0
@@ -35,15 +30,10 @@ PROBABILITY_MARGIN = 0.01
 """Probabilities are held this far from 0 and 1 before they become logits; UniAD sets those of a mask's outside to 0."""
 OCCUPIED_ABOVE = 0.1
 """UniAD calls a cell occupied above this score; it becomes logit 0, where the student decides too."""
-SUFFIX = ".safetensors"
 
 
 class UniadDumps:
-    """The dumps in a folder, one ``<sample token>.safetensors`` a sample; samples without one are masked.
-
-    Attributes:
-        present, absent: how many of the samples that were asked for have a dump, and have none.
-    """
+    """The dumps in a folder, one ``<sample token>.safetensors`` a sample; samples without one are masked."""
 
     def __init__(
         self,
@@ -62,18 +52,8 @@ class UniadDumps:
         Raises:
             UserError: not one of the samples has a dump, or a dump cannot be read.
         """
-        self._folder = folder
-        self._files = {path.stem for path in folder.glob(f"*{SUFFIX}")}
-        wanted = set(tokens)
-        self.present = len(wanted & self._files)
-        self.absent = len(wanted) - self.present
-        if not self.present:
-            raise UserError(
-                f"expected UniAD's dumps of some of the {len(wanted)} samples in {folder}, and none is there "
-                f"({len(self._files)} files of other samples); run training/uniad/dump_teacher.py on this split, or "
-                "name another folder."
-            )
-        first = read_dump(folder / f"{min(wanted & self._files)}{SUFFIX}")
+        self.files = SampleFiles(folder, tokens, "UniAD's dumps", "run training/uniad/dump_teacher.py on this split")
+        first = read_dump(self.files.first)
         self._channels = None if first.bev_CYX is None else len(first.bev_CYX)
         self._bev_grid = bev_grid or _around(BEV_HALF_M, 200)
         self._occupancy_grid = occupancy_grid or _around(OCCUPANCY_HALF_M, 200)
@@ -100,7 +80,7 @@ class UniadDumps:
             UserError: a dump is damaged.
         """
         dumps = [
-            read_dump(self._folder / f"{token}{SUFFIX}") if placed and token in self._files else None
+            read_dump(path) if placed and (path := self.files.find(token)) is not None else None
             for token, placed in zip(batch.tokens, batch.sweep_mask_B.tolist(), strict=True)
         ]
         return TeacherOutputs(
@@ -116,7 +96,7 @@ class UniadDumps:
         output = _on_grid(batch, features, base_T_lidar(batch), BEV_HALF_M, self._bev_grid)
         if output is not None and output.values_BCXY.shape[1] != self._channels:
             raise UserError(
-                f"expected {self._channels or 'no'} channels of features in every dump in {self._folder}, got "
+                f"expected {self._channels or 'no'} channels of features in every dump in {self.files.folder}, got "
                 f"{output.values_BCXY.shape[1]} for {', '.join(batch.tokens)}; dump the split with one network."
             )
         return output

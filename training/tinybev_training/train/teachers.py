@@ -13,8 +13,11 @@ from tinybev.runtime.bundle import MANIFEST_FILE, read_bundle
 from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.network import TeacherNetwork
 from tinybev_training.teacher.outputs import Teacher
+from tinybev_training.teacher.sample_files import SUFFIX, SampleFiles
+from tinybev_training.teacher.sample_outputs import is_outputs
 from tinybev_training.teacher.stored import CONFIG_FILE, load_teacher
-from tinybev_training.teacher.uniad_dump import SUFFIX, UniadDumps
+from tinybev_training.teacher.uniad_dump import UniadDumps
+from tinybev_training.teacher.written import WrittenTeacher
 from tinybev_training.train.first_weights import BatchNetwork
 from tinybev_training.train.network import StudentNetwork
 from tinybev_training.train.recipe import SELF, Recipe
@@ -56,7 +59,7 @@ def find_teacher_source(recipe: Recipe) -> TeacherSource:
     """What ``recipe.teacher`` names.
 
     It may be ``self``, the folder of a run or of its bundle, whether of a cross-modal teacher or of a student, or a
-    folder of UniAD's dumps.
+    folder of what a teacher said: ``tinybev teach``'s, or UniAD's dumps.
 
     Raises:
         UserError: it is none of these, or damaged.
@@ -65,22 +68,36 @@ def find_teacher_source(recipe: Recipe) -> TeacherSource:
         ego_status = recipe.telling.ego_status
         return TeacherSource(lambda room: LiveTeacher(room.average, ego_status))
     folder = Path(recipe.teacher)
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
-    if (folder / CONFIG_FILE).is_file():
-        return _live(TeacherNetwork(load_teacher(folder)))
-    if (folder / MANIFEST_FILE).is_file():
-        return _live(StudentNetwork(read_bundle(folder).build_student()))
-    if next(folder.glob(f"*{SUFFIX}"), None) is not None:
-        return TeacherSource(lambda room: _dumps(folder, room))
+    if (network := find_network(folder)) is not None:
+        return _live(network)
+    if (first := next(folder.glob(f"*{SUFFIX}"), None)) is not None:
+        return TeacherSource(lambda room: _written(folder, room) if is_outputs(first) else _dumps(folder, room))
     raise UserError(
-        f"--teacher {recipe.teacher}: expected {SELF!r}, the folder of a finished run or bundle, or a folder of "
-        "UniAD's dumps, and found none of these; correct the path."
+        f"--teacher {recipe.teacher}: expected {SELF!r}, the folder of a finished run or bundle, or a folder of what "
+        "`tinybev teach` or UniAD's dumper wrote, and found none of these; correct the path."
     )
+
+
+def find_network(folder: Path) -> BatchNetwork | None:
+    """The trained network of a run's folder or of its bundle, in evaluation mode, frozen; None where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    network: BatchNetwork
+    if (folder / CONFIG_FILE).is_file():
+        network = TeacherNetwork(load_teacher(folder))
+    elif (folder / MANIFEST_FILE).is_file():
+        network = StudentNetwork(read_bundle(folder).build_student())
+    else:
+        return None
+    network.eval().requires_grad_(False)
+    return network
 
 
 def _live(network: BatchNetwork) -> TeacherSource:
     """A network that does not change."""
-    network.eval().requires_grad_(False)
     return TeacherSource(
         lambda room: LiveTeacher(lambda: network.to(room.device), needs_lidar=network.needs_lidar),
         network.needs_lidar,
@@ -88,17 +105,29 @@ def _live(network: BatchNetwork) -> TeacherSource:
     )
 
 
+def _written(folder: Path, room: Classroom) -> WrittenTeacher:
+    """What one of our networks said, where every process can go by it."""
+    teacher = WrittenTeacher(folder, room.tokens)
+    _check_shared(teacher.files, room)
+    return teacher
+
+
 def _dumps(folder: Path, room: Classroom) -> UniadDumps:
-    """UniAD's dumps.
+    """UniAD's dumps, where every process can go by them."""
+    teacher = UniadDumps(folder, room.tokens)
+    _check_shared(teacher.files, room)
+    return teacher
+
+
+def _check_shared(files: SampleFiles, room: Classroom) -> None:
+    """Checks that no process lacks what the others have.
 
     Raises:
-        UserError: none fits the samples, or several processes train and some samples lack theirs: a process whose share
-            of a step has no dump at all would compute other terms than its fellows, and means are taken over all.
+        UserError: several processes train and some samples have no file: a process whose share of a step has no file
+            at all would compute other terms than its fellows, and means are taken over all.
     """
-    dumps = UniadDumps(folder, room.tokens)
-    if dumps.absent and room.world_size > 1:
+    if files.absent and room.world_size > 1:
         raise UserError(
-            f"--teacher {folder}: expected a dump of every sample where {room.world_size} processes train, "
-            f"{dumps.absent} of {len(room.tokens)} have none; dump the whole split, or train in one process."
+            f"--teacher {files.folder}: expected a dump of every sample where {room.world_size} processes train, "
+            f"{files.absent} of {len(room.tokens)} have none; dump the whole split, or train in one process."
         )
-    return dumps
