@@ -38,7 +38,7 @@ def test_the_prefix_of_a_variant_may_be_left_out() -> None:
 
 def test_an_unknown_variant_is_refused_with_those_there_are() -> None:
     with pytest.raises(
-        UserError, match=r"expected one of tinybev-base, tinybev-small, tinybev-mini, tinybev-nano, got 'huge'"
+        UserError, match=r"expected one of tinybev-base, tinybev-fast, tinybev-small, tinybev-mini, tinybev-nano, got 'huge'"
     ):
         find_variant("huge")
 

@@ -193,6 +193,10 @@ _SMALL = dataclasses.replace(
     scene_channels=16,
 )
 
+_FAST = dataclasses.replace(
+    _SMALL, name=PREFIX + "fast", image_size=_BASE.image_size, backbone_width=48, feature_stride=_BASE.feature_stride
+)
+
 _NANO = dataclasses.replace(
     _SMALL,
     name=PREFIX + "nano",
@@ -212,8 +216,8 @@ _NANO = dataclasses.replace(
 
 _MINI = dataclasses.replace(_NANO, name=PREFIX + "mini", image_size=(128, 352), feature_stride=8)
 
-VARIANTS: dict[str, StudentConfig] = {config.name: config for config in (_BASE, _SMALL, _MINI, _NANO)}
-"""The variants by name: the paper's size, and three for weak CPUs, of which nano is for tests and experiments."""
+VARIANTS: dict[str, StudentConfig] = {config.name: config for config in (_BASE, _FAST, _SMALL, _MINI, _NANO)}
+"""The variants by name: the paper's size, and four for weak CPUs, of which nano is for tests and experiments."""
 
 
 def find_variant(name: str) -> StudentConfig:
