@@ -1,0 +1,55 @@
+"""How many annotated objects have another one of their class in a neighbouring cell of the detection head, which its
+decoder, taking the highest of 3x3 cells, cannot tell apart: one line a class, for several sizes of the cells.
+
+    python benchmarks/crowded_cells.py DATAROOT VERSION SPLIT
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from tinybev_training.data.bev_augmentation import AS_RECORDED
+from tinybev_training.data.dataset import open_dataset
+from tinybev_training.losses.boxes import grid_places
+from tqdm import tqdm
+
+from tinybev.geometry import BevGrid
+from tinybev.types import DETECTION_CLASSES
+
+CELLS_M = (0.8, 1.024, 1.6)
+"""The grid of the smaller variants, the heads of tinybev-base, the heads of the smaller variants."""
+HALF_M = 51.2
+SAMPLES = 300
+
+
+def crowded(xy_A2: np.ndarray, cell_m: float) -> np.ndarray:
+    """(A,) whether the next cell, or the same one, holds another of the points (A, 2)."""
+    bound = (-HALF_M, HALF_M, cell_m)
+    cell_A2 = grid_places(torch.as_tensor(xy_A2)[None], BevGrid(bound, bound)).position_BA2[0].floor().numpy()
+    apart_AA = np.abs(cell_A2[:, None] - cell_A2[None]).max(axis=-1)
+    np.fill_diagonal(apart_AA, np.inf)
+    return apart_AA.min(axis=1, initial=np.inf) <= 1
+
+
+def main(dataroot: str, version: str, split: str) -> None:
+    """Counts over samples spread evenly over the split."""
+    dataset = open_dataset(Path(dataroot), version, split, with_lidar=False)
+    counts = np.zeros((len(DETECTION_CLASSES), 1 + len(CELLS_M)), int)
+    for index in tqdm(np.linspace(0, len(dataset) - 1, min(SAMPLES, len(dataset))).astype(int), unit="sample"):
+        agents = dataset.sample(int(index), AS_RECORDED).agents
+        boxes = agents.boxes
+        seen_A = (agents.lidar_points > 0) & (np.abs(boxes.centers[:, :2]).max(axis=1) < HALF_M)
+        for class_id in range(len(DETECTION_CLASSES)):
+            xy_A2 = boxes.centers[seen_A & (boxes.class_ids == class_id), :2]
+            counts[class_id] += [len(xy_A2), *(int(crowded(xy_A2, cell_m).sum()) for cell_m in CELLS_M)]
+    print(f"| class | objects | {' | '.join(f'{cell_m:g} m' for cell_m in CELLS_M)} |")
+    print(f"| --- | ---: |{' ---: |' * len(CELLS_M)}")
+    for name, (total, *near) in zip(DETECTION_CLASSES, counts.tolist(), strict=True):
+        print(f"| {name} | {total} | {' | '.join(f'{100 * count / max(total, 1):.0f} %' for count in near)} |")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
