@@ -121,17 +121,49 @@ def taught(seed: int, shape: tuple[int, ...], known_share: float = 0.7) -> Taugh
     return TaughtGrid(2 * torch.randn(shape, generator=generator) * known, known)
 
 
-def test_the_mask_divergence_is_a_weighted_mean_over_what_is_known() -> None:
+def test_the_mask_divergence_is_a_weighted_mean_over_what_is_known_and_dice_over_each_mask() -> None:
     grid = taught(0, (2, 3, 4, 5))
     generator = torch.Generator().manual_seed(1)
     logits, weights = torch.randn(2, 3, 4, 5, generator=generator), torch.rand(2, 4, 5, generator=generator) + 0.1
     total, count = 0.0, 0.0
+    overlap, area = np.zeros((2, 3)), np.zeros((2, 3))
     for b, c, x, y in np.ndindex(2, 3, 4, 5):
         if grid.known_BCXY[b, c, x, y]:
-            each = binary_divergence(logits[b, c, x, y], grid.logits_BCXY[b, c, x, y], 2.0).item()
-            total, count = total + weights[b, x, y].item() * each, count + weights[b, x, y].item()
-    assert mask_divergence(logits, grid, 2.0, weights).item() == pytest.approx(total / count, rel=1e-5)
-    assert mask_divergence(logits, grid, 2.0, 5 * weights).item() == pytest.approx(total / count, rel=1e-5)
+            student, teacher, weight = logits[b, c, x, y], grid.logits_BCXY[b, c, x, y], weights[b, x, y].item()
+            total, count = total + weight * binary_divergence(student, teacher, 2.0).item(), count + weight
+            q, p = student.sigmoid().item(), teacher.sigmoid().item()
+            overlap[b, c] += weight * q * p
+            area[b, c] += weight * (q**2 + p**2)
+    expected = total / count + np.mean(1 - (2 * overlap + 1) / (area + 1))
+    assert mask_divergence(logits, grid, 2.0, weights).item() == pytest.approx(expected, rel=1e-5)
+    everywhere = TaughtGrid(grid.logits_BCXY, torch.ones_like(grid.known_BCXY))
+    assert mask_divergence(grid.logits_BCXY, everywhere, 2.0, weights).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_masks_that_cannot_be_placed_do_not_shrink() -> None:
+    """A car is in one of three cells and nothing tells in which: divergence alone answers a third, and so no car."""
+
+    def learnt(divergence_alone: bool) -> float:
+        logit = torch.zeros(1, requires_grad=True)
+        optimizer = torch.optim.Adam([logit], lr=0.1)
+        for _ in range(300):
+            terms = []
+            for place in range(3):
+                row = torch.full((1, 1, 1, 3), -6.0)
+                row[..., place] = 6.0
+                grid = TaughtGrid(row.repeat(1, 1, 30, 1), torch.ones(1, 1, 30, 3, dtype=torch.bool))
+                student = logit.expand(1, 1, 30, 3)
+                if divergence_alone:
+                    terms.append(binary_divergence(student, grid.logits_BCXY, 1.0).mean())
+                else:
+                    terms.append(mask_divergence(student, grid, 1.0, torch.ones(1, 30, 3)))
+            optimizer.zero_grad()
+            torch.stack(terms).mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return float(logit.detach().sigmoid())
+
+    assert learnt(divergence_alone=True) == pytest.approx(1 / 3, abs=0.01)
+    assert learnt(divergence_alone=False) > 0.4
 
 
 def test_of_more_steps_than_the_students_the_first_are_compared() -> None:

@@ -66,8 +66,8 @@ class Temperature:
     """By what the logits of both networks are divided before they are compared; 1 leaves them as they are."""
 
     heatmap: float = 1.0
-    map: float = 2.0
-    occupancy: float = 2.0
+    map: float = 1.0
+    occupancy: float = 1.0
     mode: float = 2.0
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,7 +22,11 @@ def mask_loss(logits_BCXY: Tensor, target_BCXY: Tensor, known_BC: Tensor) -> Ten
     target = target_BCXY.to(logits)
     entropy_BC = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(2, 3))
     probability = logits.sigmoid()
-    overlap_BC = (probability * target).sum(dim=(2, 3))
-    area_BC = (probability.square() + target.square()).sum(dim=(2, 3))
-    dice_BC = (2 * overlap_BC + _DICE_SMOOTHING) / (area_BC + _DICE_SMOOTHING)
-    return masked_mean(entropy_BC + 1 - dice_BC, known_BC)
+    return masked_mean(entropy_BC + 1 - dice(probability, target, torch.ones_like(target)), known_BC)
+
+
+def dice(first_BCXY: Tensor, second_BCXY: Tensor, weights_BCXY: Tensor) -> Tensor:
+    """(B, C): how much two soft masks overlap, 1 where they are equal; cells count by their weights."""
+    overlap_BC = (weights_BCXY * first_BCXY * second_BCXY).sum(dim=(2, 3))
+    area_BC = (weights_BCXY * (first_BCXY.square() + second_BCXY.square())).sum(dim=(2, 3))
+    return (2 * overlap_BC + _DICE_SMOOTHING) / (area_BC + _DICE_SMOOTHING)
