@@ -63,7 +63,9 @@ def test_a_recording_through_the_running_node_gives_the_rows_of_both_benches(
         assert (each["backend"], each["precision"], each["threads"], each["samples"]) == ("torch", "float32", 1, 1)
 
     counts, sets = play.report.counts, len(recording.exposures_ns)
-    assert 1 <= len(play.playback.results) == counts.inferred
+    heard = [result.stamp_ns for result in play.playback.results]
+    assert 1 <= len(heard) <= counts.inferred  # the first may leave before the middleware has found who listens
+    assert heard == sorted(set(heard))
     assert counts.inferred + counts.dropped + counts.refused <= counts.assembled + counts.partial
     assert 1 <= int(str(row["results"])) <= counts.inferred
     assert row["sets"] == sets
