@@ -11,6 +11,7 @@ from torch.nn import functional
 from tinybev.model.config import StudentConfig
 from tinybev.model.layers import conv_bn_relu, init_convolutions
 from tinybev.model.lift_geometry import SplatIndices
+from tinybev.model.weighted_bags import weighted_bags
 
 INTRINSICS = 4
 """fx / width, fy / height, (cx + 0.5) / width, (cy + 0.5) / height of the image as the network gets it."""
@@ -75,13 +76,7 @@ class Splat(nn.Module):
         # Under autocast a softmax is float32 and the context is not; embedding_bag wants one type.
         depth_flat = depth_flat.to(lifted.context_BNHWC.dtype)
         pair_weight_P = functional.pad(depth_flat, (0, 1))[indices.depth_P]  # the zero that the closing pair points at
-        bev_GC = functional.embedding_bag(
-            indices.pixel_P,
-            lifted.context_BNHWC.flatten(0, 3),
-            indices.start_G,
-            mode="sum",
-            per_sample_weights=pair_weight_P,
-        )
+        bev_GC = weighted_bags(lifted.context_BNHWC.flatten(0, 3), pair_weight_P, indices.pixel_P, indices.start_G)
         rows, columns = self._grid_shape
         return bev_GC.view(-1, rows, columns, bev_GC.shape[1])
 
