@@ -21,7 +21,19 @@ from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
-from tinybev.runtime.backends.openvino_int8 import INT8, KEPT_FILE, Calibration, int8_folder, quantize
+from tinybev.runtime.backends.int8_layers import int8_layers
+from tinybev.runtime.backends.openvino_int8 import (
+    IMAGE,
+    INT8,
+    KEPT_FILE,
+    LAYERS,
+    Calibration,
+    int8_folder,
+    quantize,
+)
+from tinybev.runtime.backends.openvino_layers import layer_modules
+from tinybev.runtime.backends.openvino_runtime import SUFFIX, import_openvino, read_model
+from tinybev.runtime.backends.parts import student_parts
 from tinybev.runtime.bundle import Bundle, make_bundle
 
 SMALL_GRID = dataclasses.replace(COARSE, max_agents=40)
@@ -97,6 +109,18 @@ def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
         assert (kept / name).stat().st_size > 3 * sizes[name]
     assert "neck" in json.loads((kept / KEPT_FILE).read_text())["in_floating_point"]
     assert (kept / "bev-last-layers.bin").stat().st_size == sizes["bev-last-layers.bin"]
+
+
+def test_training_knows_which_layers_are_quantized() -> None:
+    bundle = bundle_of(SMALL_GRID, seed=3)
+    folder = quantize(bundle, [frame(0)])
+    found = set()
+    for part, name in zip(student_parts(bundle.build_student()), (IMAGE, LAYERS), strict=True):
+        modules = layer_modules(part)
+        nodes = read_model(import_openvino(INT8).Core(), folder / f"{name}{SUFFIX}").get_ordered_ops()
+        found |= {modules[node.get_friendly_name()] for node in nodes if node.get_friendly_name() in modules}
+    assert found == set(int8_layers(bundle.build_student()))
+    assert {"backbone.conv1", "map_head.conv.0"} <= found
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from torch.fx import Node
+
 from tinybev.runtime.backends.parts import Part
 from tinybev.runtime.backends.torch_export import exported_program
 
@@ -21,13 +23,23 @@ def layer_modules(part: Part) -> dict[str, str]:
     counts: Counter[str] = Counter()
     found = {}
     for node in exported_program(part).graph.nodes:
-        if str(node.target) in _LAYERS:
+        if is_layer(node):
             name, operator = _LAYERS[str(node.target)]
             number = f"_{counts[name]}" if counts[name] else ""
             counts[name] += 1
-            path = list(node.meta["nn_module_stack"].values())[-1][0]
-            found[f"{name}{number}/{operator}"] = path.rpartition(_STUDENT)[2]
+            found[f"{name}{number}/{operator}"] = module_path(node)
     return found
+
+
+def is_layer(node: Node) -> bool:
+    """Whether a node of an exported part is a convolution or a linear layer."""
+    return str(node.target) in _LAYERS
+
+
+def module_path(node: Node) -> str:
+    """The path, in the student, of the module that a node of an exported part comes from."""
+    path: str = list(node.meta["nn_module_stack"].values())[-1][0]
+    return path.rpartition(_STUDENT)[2]
 
 
 def layers_in(modules: dict[str, str], kept: Collection[str]) -> list[str]:

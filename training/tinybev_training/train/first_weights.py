@@ -16,6 +16,7 @@ from tinybev_training.teacher.cross_modal_config import TEACHER_PREFIX, find_tea
 from tinybev_training.teacher.network import TeacherNetwork
 from tinybev_training.train.network import StudentNetwork
 from tinybev_training.train.recipe import Recipe
+from tinybev_training.train.rounded_network import RoundedStudentNetwork
 
 BatchNetwork = StudentNetwork | TeacherNetwork
 """What can be trained, and what can teach."""
@@ -34,12 +35,19 @@ def first_network(recipe: Recipe) -> BatchNetwork:
 
 def _network(recipe: Recipe) -> BatchNetwork:
     if recipe.network.startswith(TEACHER_PREFIX):
+        if recipe.int8:
+            raise UserError("int8: expected false for a teacher, which no backend quantizes; leave it out.")
         if recipe.start:
             raise UserError("start: expected none for a teacher, which is trained from seeded weights; leave it out.")
         teacher = find_teacher(recipe.network)
         network = dataclasses.replace(teacher, network=_with_memory(teacher.network, recipe))
         return TeacherNetwork(seeded_teacher(network, recipe.seed))
     config = _with_memory(find_variant(recipe.network), recipe)
+    if recipe.int8 and config.memory_frames:
+        raise UserError(
+            f"int8: expected a network without memory, which the int8 backend takes, got {config.memory_frames} "
+            "memory_frames; set one of the two otherwise."
+        )
     student = seeded_student(config, recipe.seed)
     if recipe.start:
         bundle = read_bundle(Path(recipe.start))
@@ -49,7 +57,7 @@ def _network(recipe: Recipe) -> BatchNetwork:
                 f"({bundle.config.name}, {bundle.config.memory_frames} memory_frames); name another, or none."
             )
         student.load_state_dict(dict(bundle.weights))
-    return StudentNetwork(student)
+    return RoundedStudentNetwork(student) if recipe.int8 else StudentNetwork(student)
 
 
 def _with_memory(config: StudentConfig, recipe: Recipe) -> StudentConfig:

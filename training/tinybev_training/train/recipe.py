@@ -127,6 +127,8 @@ class Recipe:
         steps: of the optimizer.
         precision: of the network's arithmetic; weights are float32 in any case.
         freeze_normalisation: batch normalisation uses its running statistics and leaves them as they are.
+        int8: whether layers compute with inputs and weights rounded as the int8 backend rounds them, see
+            ``rounded_network``; of a student without memory.
         samples, optimization, averaging, telling, rhythm: see there.
         supervised: weights of what is learnt from annotations and lidar.
         agent_filter: which annotated agents are learnt from.
@@ -146,6 +148,7 @@ class Recipe:
     steps: int = 20_000
     precision: Precision = "32-true"
     freeze_normalisation: bool = False
+    int8: bool = False
     samples: Samples = field(default_factory=Samples)
     optimization: Optimization = field(default_factory=Optimization)
     averaging: Averaging = field(default_factory=Averaging)

@@ -51,6 +51,21 @@ def teacher(teacher: str = "") -> Recipe:
     return Recipe(name="teacher", network="teacher-nano", teacher=teacher)
 
 
+def int8(teacher: str = "") -> Recipe:
+    """A trained student learns to say in int8 what it says in float32; ``start`` and ``teacher`` are its bundle."""
+    return Recipe(
+        name="int8",
+        teacher=teacher,
+        distill=OUTPUT_LEVEL,
+        steps=1000,
+        int8=True,
+        freeze_normalisation=True,
+        optimization=Optimization(learning_rate=1e-4, warmup_steps=50, weight_decay=0.0),
+        averaging=Averaging(decay=0.99),
+        rhythm=Rhythm(checkpoint=200, validate=250),
+    )
+
+
 def smoke(teacher: str = "") -> Recipe:
     """A few dozen steps of everything, to see that it works: self-distillation, two samples a step, not augmented."""
     return Recipe(
@@ -72,6 +87,7 @@ RECIPES: dict[str, Shipped] = {
     "s3": Shipped(s3_joint, "stage 3: both, weighted by region"),
     "self": Shipped(self_distillation, "the student's own average teaches"),
     "teacher": Shipped(teacher, "the cross-modal teacher, on annotations"),
+    "int8": Shipped(int8, "a trained bundle, start=BUNDLE and --teacher BUNDLE, gets used to int8"),
     "smoke": Shipped(smoke, "a few dozen steps, to see that it works"),
 }
 
