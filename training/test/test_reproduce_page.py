@@ -66,6 +66,7 @@ def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_pat
     assert not picture.exists()
     for step, mean_ap in ((4, 0.1), (8, 0.2)):
         tasks = {"detection": {"mAP": Measure(mean_ap, 10)}}
+        assert not plot_scores(experiment, picture)  # one point is no curve
         write_evaluation(experiment.figures_on_the_way(Run(ALONE, 0), step), Evaluation({}, tasks, {}))
     assert plot_scores(experiment, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -16,7 +16,7 @@ SHOWN = ("detection.mAP", "rings.vehicle.AP_2m", "map.IoU", "planning.uniad.L2_3
 
 
 def plot_scores(experiment: Experiment, path: Path) -> bool:
-    """Draws the scores on the validation scenes over the optimizer's steps; returns whether there were any.
+    """Draws the scores on the validation scenes over the optimizer's steps, once some row has two; returns whether one has.
 
     Raises:
         UserError: the picture cannot be written.
@@ -29,7 +29,7 @@ def plot_scores(experiment: Experiment, path: Path) -> bool:
     for run in experiment.curve_runs:
         there = [step for step in steps if experiment.figures_on_the_way(run, step).is_file()]
         found = {step: read_evaluation(experiment.figures_on_the_way(run, step)).tasks for step in there}
-        drawn |= bool(found)
+        drawn |= len(found) > 1
         for panel, metric in zip(panels, SHOWN, strict=True):
             figure = headings[metric]
             points = [(step, find(tasks, metric)) for step, tasks in found.items()]
