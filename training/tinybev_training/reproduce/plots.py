@@ -16,7 +16,7 @@ SHOWN = ("detection.mAP", "rings.vehicle.AP_2m", "map.IoU", "planning.uniad.L2_3
 
 
 def plot_scores(experiment: Experiment, path: Path) -> bool:
-    """Draws the scores on the validation scenes over the optimizer's steps, once some row has two; returns whether one has.
+    """Draws the scores on the validation scenes over the steps, once some row has two; returns whether one has.
 
     Raises:
         UserError: the picture cannot be written.
