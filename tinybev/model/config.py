@@ -194,7 +194,7 @@ _SMALL = dataclasses.replace(
 )
 
 _FAST = dataclasses.replace(
-    _SMALL, name=PREFIX + "fast", image_size=_BASE.image_size, backbone_width=48, feature_stride=_BASE.feature_stride
+    _SMALL, name=PREFIX + "fast", image_size=_BASE.image_size, backbone_width=32, feature_stride=_BASE.feature_stride
 )
 
 _NANO = dataclasses.replace(
