@@ -14,7 +14,7 @@ from tinybev.types import CAMERAS, CameraFrame, Frame
 IMAGE_SIZE = (900, 1600)
 JPEG_QUALITY = 90
 FOCAL_PX = 1266.0
-"""The values of nuScenes' cameras, about; at this quality the pictures have the size of its files."""
+"""The values of nuScenes' cameras, about; at this quality the files are as large as its files are on average, 180 kB."""
 HEIGHT_M, FORWARD_M = 1.5, 1.0
 _BASE_R_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
@@ -39,7 +39,7 @@ def _jpeg(rng: np.random.Generator) -> bytes:
     height, width = IMAGE_SIZE
     coarse = rng.integers(0, 256, (height // 50, width // 50, 3)).astype(np.uint8)
     picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.int16)
-    noisy = np.clip(picture + rng.integers(-4, 5, picture.shape), 0, 255).astype(np.uint8)
+    noisy = np.clip(picture + rng.integers(-2, 3, picture.shape), 0, 255).astype(np.uint8)
     return bytes(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
 
 
