@@ -14,7 +14,7 @@ from tinybev.types import CAMERAS, CameraFrame, Frame
 IMAGE_SIZE = (900, 1600)
 JPEG_QUALITY = 90
 FOCAL_PX = 1266.0
-"""The values of nuScenes' cameras, about; at this quality the files are as large as its files are on average, 180 kB."""
+"""The values of nuScenes' cameras, about; at this quality files are as large as its are on average, 180 kB."""
 HEIGHT_M, FORWARD_M = 1.5, 1.0
 _BASE_R_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
