@@ -13,7 +13,7 @@ from tinybev_training.train.typed_json import changed, leaves
 
 from tinybev.errors import UserError
 
-TEACHER = {"s1": "runs/teacher", "s2": "runs/teacher", "s3": "runs/teacher"}
+TEACHER = {"s1": "runs/teacher", "s2": "runs/teacher", "s3": "runs/teacher", "int8": "runs/alone"}
 
 
 def shipped(name: str) -> Recipe:
