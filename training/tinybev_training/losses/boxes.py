@@ -15,6 +15,12 @@ BOX_CHANNELS = 10
 """Offset in the cell (2), height, log size (3), sine and cosine of the yaw, velocity (2)."""
 _CHANNEL_WEIGHTS = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2)
 """Velocities err by metres per second where offsets err by tenths of a cell."""
+_VELOCITY = 8
+"""Its first channel."""
+_SQUARED_BELOW_MPS = 1.0
+"""A velocity's error. Most objects stand, so as long as nothing tells who moves the least absolute error is at 0 m/s,
+and there every standing object pulls as hard as a moving one: networks stayed there. Squared, those that stand hardly
+pull. Ours."""
 _SMALLEST_SIDE_M = 0.01
 
 
@@ -68,8 +74,15 @@ def dense_boxes(detection: DetectionOutputs) -> Tensor:
 
 
 def box_distance(predicted_BAC: Tensor, wanted_BAC: Tensor, known_BAC: Tensor, weights_BA: Tensor) -> Tensor:
-    """Weighted L1 distance of boxes, summed over the channels that are known, averaged over ``weights_BA``."""
-    channel_weights_C = predicted_BAC.new_tensor(_CHANNEL_WEIGHTS)
-    miss_BAC = (predicted_BAC - wanted_BAC).abs() * channel_weights_C
-    miss_BA = torch.where(known_BAC, miss_BAC, torch.zeros_like(miss_BAC)).sum(dim=-1)
+    """Weighted distance of boxes, summed over the channels that are known, averaged over ``weights_BA``: L1, and
+    Huber's for velocities."""
+    miss_BAC = (predicted_BAC - wanted_BAC).abs()
+    softened_BA2 = _huber(miss_BAC[..., _VELOCITY:], _SQUARED_BELOW_MPS)
+    miss_BAC = torch.cat([miss_BAC[..., :_VELOCITY], softened_BA2], dim=-1)
+    miss_BAC = torch.where(known_BAC, miss_BAC, torch.zeros_like(miss_BAC))
+    miss_BA = (miss_BAC * predicted_BAC.new_tensor(_CHANNEL_WEIGHTS)).sum(dim=-1)
     return (miss_BA * weights_BA).sum() / mean_count(weights_BA.sum())
+
+
+def _huber(miss: Tensor, limit: float) -> Tensor:
+    return torch.where(miss < limit, miss.square() / (2 * limit), miss - limit / 2)
