@@ -133,7 +133,7 @@ _CPU = Scale(
         "rhythm.validate=500",
         "rhythm.validation_samples=48",
     ),
-    shipped=Shipped("mini", 4000),
+    shipped=Shipped("mini", 10_000),
 )
 
 _GPU = Scale(
