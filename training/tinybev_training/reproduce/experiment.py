@@ -174,6 +174,7 @@ class Experiment:
             *([f"samples.unlabelled={scale.unlabelled}"] if row.unlabelled else []),
             f"rhythm.bundle={0 if shipped else scale.bundle_every}",
             *scale.settings,
+            *(shipped.settings if shipped else ()),
         ]
         return Job(
             f"train-{run.name}",
