@@ -38,7 +38,7 @@ S1 = Row("s1", "S1: feature level", taught=True, unlabelled=True)
 S2 = Row("s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "S3: joint, region-aware", taught=True, unlabelled=True)
 SELF = Row("self", "teacher-free: its own average", unlabelled=True)
-SHIPPED = Row("shipped", "shipped bundle")
+SHIPPED = Row("shipped", "shipped bundle, as S3", taught=True)
 ROWS = (TEACHER, ALONE, S1, S2, S3, SELF)
 """In the order of the table."""
 
@@ -163,7 +163,7 @@ class Experiment:
     def _train(self, run: Run) -> Job:
         scale, row = self.scale, run.row
         shipped = scale.shipped if row is SHIPPED else None
-        recipe = ALONE.name if shipped else row.name
+        recipe = S3.name if shipped else row.name
         network = shipped.network if shipped else scale.teacher if row is TEACHER else scale.student
         lesson = TEACH_JOB if scale.written_teacher else f"train-{self._teacher.name}"
         settings = [
