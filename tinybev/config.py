@@ -15,7 +15,7 @@ from typing import Any
 
 from tinybev.errors import UserError
 from tinybev.frames import IncompletePolicy, SyncOptions
-from tinybev.runtime.options import BACKENDS, PipelineOptions
+from tinybev.runtime.options import BACKENDS, EGO_STATUS, PipelineOptions
 from tinybev.types import CAMERAS
 
 Value = bool | int | float | str
@@ -122,7 +122,11 @@ class NodeConfig:
         maximum=1,
     )
     refine_plan: bool = _parameter(_PIPELINE.refine_plan, "move the plan away from predicted occupancy")
-    use_ego_status: bool = _parameter(_PIPELINE.use_ego_status, "give speed, yaw rate and acceleration to the planner")
+    ego_status: str = _parameter(
+        _PIPELINE.ego_status,
+        "give speed, yaw rate and acceleration to the planner; auto: where its weights were trained with them",
+        choices=EGO_STATUS,
+    )
     image_transport: str = _parameter(
         "compressed",
         "compressed: sensor_msgs/CompressedImage; raw: sensor_msgs/Image through cv_bridge",

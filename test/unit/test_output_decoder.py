@@ -49,7 +49,7 @@ def test_the_pipelines_results_are_its_networks_outputs_decoded() -> None:
     bundle = load_bundle("untrained:nano")
     options = PipelineOptions(backend="torch", device="cpu", score_threshold=0.1, max_objects=20)
     pipeline, student = Pipeline(bundle, options), bundle.build_student()
-    preprocessor, decoder = Preprocessor(bundle.config, options.use_ego_status), OutputDecoder(bundle.config, options)
+    preprocessor, decoder = Preprocessor(bundle.config, use_ego_status=False), OutputDecoder(bundle.config, options)
     tracks = []
     for one in frames():
         results = pipeline.run(one)

@@ -172,12 +172,30 @@ def test_the_options_choose(bundle: Bundle) -> None:
 def test_ego_status_is_told_only_where_wanted(bundle: Bundle) -> None:
     driving = dataclasses.replace(frame(SIZE), ego=EgoStatus(12.0, 0.2, -1.0))
     told, untold = (
-        Pipeline(bundle, PipelineOptions(device="cpu", refine_plan=False, use_ego_status=use)).run(driving)
-        for use in (True, False)
+        Pipeline(bundle, PipelineOptions(device="cpu", refine_plan=False, ego_status=choice)).run(driving)
+        for choice in ("always", "never")
     )
     unknown = Pipeline(bundle, PipelineOptions(device="cpu", refine_plan=False)).run(frame(SIZE))
     assert not np.array_equal(told.plan.positions, untold.plan.positions)
     assert np.array_equal(untold.plan.positions, unknown.plan.positions)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_weights_decide_whether_ego_status_is_told(bundle: Bundle, trained: bool) -> None:
+    recipe = {"recipe": {"telling": {"ego_status": trained}}}
+    trained_bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, training=recipe))
+    driving = dataclasses.replace(frame(SIZE), ego=EgoStatus(12.0, 0.2, -1.0))
+
+    def plan(which: Bundle, choice: str) -> np.ndarray:
+        options = PipelineOptions(device="cpu", refine_plan=False, ego_status=choice)
+        return Pipeline(which, options).run(driving).plan.positions
+
+    same_as = "always" if trained else "never"
+    assert np.array_equal(plan(trained_bundle, "auto"), plan(bundle, same_as))
+    assert np.array_equal(plan(bundle, "auto"), plan(bundle, "never"))  # nothing says how it was trained
+    if not trained:
+        with pytest.raises(UserError, match="expected weights that were trained with it"):
+            plan(trained_bundle, "always")
 
 
 def test_what_the_planner_is_told() -> None:

@@ -43,6 +43,14 @@ class Manifest:
     training: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def trained_with_ego_status(self) -> bool | None:
+        """Whether the planner was told how the vehicle moves when it was trained; None where nothing says so."""
+        recipe = self.training.get("recipe")
+        telling = recipe.get("telling") if isinstance(recipe, Mapping) else None
+        told = telling.get("ego_status") if isinstance(telling, Mapping) else None
+        return told if isinstance(told, bool) else None
+
     def to_json(self) -> str:
         """The text of the manifest's file."""
         values: dict[str, object] = {

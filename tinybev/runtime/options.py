@@ -19,6 +19,10 @@ BACKENDS = (
 """What can run the network; those with bf16, compile and cuda-graphs compute in bfloat16, that with int8 in int8, the
 others in float32."""
 
+ALWAYS, NEVER = "always", "never"
+EGO_STATUS = (AUTO, ALWAYS, NEVER)
+"""Whether the planner is told how the vehicle moves; auto: where the weights were trained with it."""
+
 
 @dataclass(frozen=True)
 class PipelineOptions:
@@ -33,7 +37,7 @@ class PipelineOptions:
         map_threshold: from this probability on a cell belongs to a map class.
         occupancy_threshold: from this probability on a cell counts as occupied by an object.
         refine_plan: move the plan away from predicted occupancy.
-        use_ego_status: tell the planner speed, yaw rate and acceleration where they are known.
+        ego_status: one of ``EGO_STATUS``: tell the planner speed, yaw rate and acceleration where they are known.
     """
 
     backend: str = AUTO
@@ -44,4 +48,4 @@ class PipelineOptions:
     map_threshold: float = 0.5
     occupancy_threshold: float = 0.3
     refine_plan: bool = True
-    use_ego_status: bool = False
+    ego_status: str = AUTO

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tinybev.errors import UserError
 from tinybev.model.student import StudentOutputs
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bev_memory import BevMemory
 from tinybev.runtime.bundle import Bundle
-from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.options import ALWAYS, AUTO, PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
 from tinybev.runtime.preprocess import DecodedFrame, PreparedFrame, Preprocessor
 from tinybev.types import CAMERAS, Frame, Results, StageTimes, WeightsInfo
@@ -49,7 +50,8 @@ class Pipeline:
         options: what whoever runs it may choose.
 
     Raises:
-        UserError: the backend or the device is not there, or they do not fit each other.
+        UserError: the backend or the device is not there, or they do not fit each other, or the planner is always to
+            be told how the vehicle moves and has never been.
     """
 
     def __init__(self, bundle: Bundle, options: PipelineOptions | None = None) -> None:
@@ -59,7 +61,8 @@ class Pipeline:
         self._backend: Backend = open_backend(
             bundle, self._options.backend, self._options.device, self._options.threads
         )
-        self._preprocessor = Preprocessor(self._config, self._options.use_ego_status, self._backend.device)
+        tell = _tells_ego_status(bundle, self._options.ego_status)
+        self._preprocessor = Preprocessor(self._config, tell, self._backend.device)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._decoder = OutputDecoder(self._config, self._options)
         self._rejected: Mapping[str, str] = {}
@@ -158,3 +161,12 @@ class Pipeline:
             ),
             weights=self.weights,
         )
+
+
+def _tells_ego_status(bundle: Bundle, choice: str) -> bool:
+    learnt = bundle.manifest.trained_with_ego_status
+    if choice == ALWAYS and learnt is False:
+        raise UserError(
+            f"ego_status: expected weights that were trained with it, {bundle.info.name} was not; choose auto or never."
+        )
+    return choice == ALWAYS or (choice == AUTO and learnt is True)

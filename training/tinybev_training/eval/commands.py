@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev.runtime.options import AUTO, BACKENDS, PipelineOptions
+from tinybev.runtime.options import ALWAYS, AUTO, BACKENDS, NEVER, PipelineOptions
 from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
@@ -172,7 +172,7 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
         backend=args.backend,
         device=args.device,
         score_threshold=args.score_threshold,
-        use_ego_status=args.ego_status,
+        ego_status=ALWAYS if args.ego_status else NEVER,
     )
     clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tinybev.runtime.backends.torch_device import choose_device, to_device
-from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.options import ALWAYS, PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
 from tinybev.types import CAMERAS
 from tinybev_training.data.batch import collate
@@ -109,7 +109,7 @@ class TeacherPredictor:
             return Predicted(without_output(token, pose), None)
         batch = collate([example]).to(self._device)
         network_started = time.perf_counter()
-        outputs = self._network(batch, Told.everything(batch, self._options.use_ego_status))
+        outputs = self._network(batch, Told.everything(batch, self._options.ego_status == ALWAYS))
         outputs = to_device(outputs, torch.device("cpu"))
         network_done = time.perf_counter()
         prediction = from_results(token, pose, self._decoder.decode(outputs, sample.frame))
