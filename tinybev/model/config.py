@@ -214,7 +214,7 @@ _NANO = dataclasses.replace(
     max_agents=100,
 )
 
-_MINI = dataclasses.replace(_NANO, name=PREFIX + "mini", image_size=(128, 352), feature_stride=8)
+_MINI = dataclasses.replace(_NANO, name=PREFIX + "mini", image_size=(128, 352), feature_stride=8, max_agents=200)
 
 VARIANTS: dict[str, StudentConfig] = {config.name: config for config in (_BASE, _FAST, _SMALL, _MINI, _NANO)}
 """The variants by name: the paper's size, and four for weak CPUs, of which nano is for tests and experiments."""
