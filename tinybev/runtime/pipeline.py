@@ -61,7 +61,7 @@ class Pipeline:
         self._backend: Backend = open_backend(
             bundle, self._options.backend, self._options.device, self._options.threads
         )
-        tell = _tells_ego_status(bundle, self._options.ego_status)
+        tell = tells_ego_status(bundle, self._options.ego_status)
         self._preprocessor = Preprocessor(self._config, tell, self._backend.device)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._decoder = OutputDecoder(self._config, self._options)
@@ -163,7 +163,12 @@ class Pipeline:
         )
 
 
-def _tells_ego_status(bundle: Bundle, choice: str) -> bool:
+def tells_ego_status(bundle: Bundle, choice: str) -> bool:
+    """Whether the planner of ``bundle`` is told how the vehicle moves where ``choice`` is one of ``EGO_STATUS``.
+
+    Raises:
+        UserError: it is always to be told, and was trained without.
+    """
     learnt = bundle.manifest.trained_with_ego_status
     if choice == ALWAYS and learnt is False:
         raise UserError(

@@ -118,7 +118,7 @@ def test_a_bundle_is_run_once_and_resumed(
     assert not frames
     assert json.loads(figures.read_text()) == data
     capsys.readouterr()
-    assert evaluate(*arguments, "--ego-status") == 2
+    assert evaluate(*arguments, "--ego-status", "always") == 2
     assert "name another folder with --save" in capsys.readouterr().err
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from made_batch import PEDESTRIAN, SMALL, STREET, MadeAgent, MadeSample, made_batch, perfect_outputs, random_outputs
 from student_inputs import student_inputs
+from tinybev_training.losses.boxes import box_distance
 from tinybev_training.losses.supervised import supervised_terms
 from tinybev_training.losses.targets import student_targets
 from tinybev_training.losses.terms import SupervisedTerms, SupervisedWeights, weighted_sum
@@ -145,7 +146,7 @@ def test_half_precision_outputs_give_full_precision_terms() -> None:
     assert values(found) == pytest.approx(values(supervised_terms(outputs, targets, batch, SMALL, ALL)), rel=0.03)
 
 
-def test_boxes_plan_and_flow_are_means_of_absolute_differences() -> None:
+def test_boxes_plan_and_flow_are_means_of_differences() -> None:
     batch = made_batch(STREET, dataclasses.replace(STREET, plan_steps=2, agents=STREET.agents[:1]))
     targets = student_targets(batch, SMALL)
     outputs = random_outputs(SMALL, 2, targets.agents)
@@ -159,7 +160,8 @@ def test_boxes_plan_and_flow_are_means_of_absolute_differences() -> None:
             cell = targets.agents.cell_BA[b, a]
             miss = (dense[b, :, cell] - targets.boxes_BAC[b, a]).abs().numpy()
             known = targets.known_BAC[b, a].numpy()
-            boxes.append(sum((0.2 if c >= 8 else 1.0) * miss[c] for c in range(10) if known[c]))
+            velocity_miss = [m**2 / 2 if m < 1 else m - 0.5 for m in miss[8:]]
+            boxes.append(miss[:8].sum() + 0.2 * sum(m for m, k in zip(velocity_miss, known[8:], strict=True) if k))
             logits = outputs.detection.attribute_BAXY.detach().flatten(2)[b, :, cell].numpy()
             attributes.append(np.log(np.exp(logits).sum()) - logits[targets.attributes_BA[b, a]])
         for t in range(6):
@@ -178,6 +180,28 @@ def test_boxes_plan_and_flow_are_means_of_absolute_differences() -> None:
         ("flow", flows),
     ):
         assert found[name] == pytest.approx(np.mean(each), rel=1e-5), name
+
+
+def test_velocities_of_the_few_that_move_are_not_outvoted_by_the_many_that_stand() -> None:
+    """One in five moves and nothing says which: absolute errors would pull to rest, four against one."""
+    wanted_BAC = torch.zeros(1, 5, 10)
+    wanted_BAC[0, 0, 8] = 8.0
+    speed = torch.full((1,), 0.05, requires_grad=True)
+    predicted_BAC = torch.cat([torch.zeros(1, 5, 8), speed.expand(1, 5, 1), torch.zeros(1, 5, 1)], dim=-1)
+    distance = box_distance(predicted_BAC, wanted_BAC, torch.ones(1, 5, 10, dtype=torch.bool), torch.ones(1, 5))
+    distance.backward()  # type: ignore[no-untyped-call]
+    assert speed.grad is not None
+    assert speed.grad.item() == pytest.approx(0.2 * (-1 + 4 * 0.05) / 5), "towards the one that moves"
+
+
+def test_an_unknown_velocity_that_is_not_finite_has_no_influence() -> None:
+    wanted_BAC = torch.zeros(1, 1, 10)
+    wanted_BAC[..., 8:] = float("nan")
+    known_BAC = torch.arange(10).expand(1, 1, 10) < 8
+    predicted_BAC = torch.ones(1, 1, 10, requires_grad=True)
+    box_distance(predicted_BAC, wanted_BAC, known_BAC, torch.ones(1, 1)).backward()  # type: ignore[no-untyped-call]
+    assert predicted_BAC.grad is not None
+    assert predicted_BAC.grad.flatten().tolist() == [1.0] * 8 + [0.0] * 2
 
 
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])

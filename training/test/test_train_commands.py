@@ -219,3 +219,14 @@ def test_a_bundle_of_another_network_is_no_start(
         == 2
     )
     assert "start: expected a bundle of the configuration of tinybev-micro" in capsys.readouterr().err
+
+
+def test_a_planner_that_was_told_its_speed_is_told_it_further(
+    split_dataroot: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"recipe": {"telling": {"ego_status": True}}}
+    weights = seeded_student(MICRO, 1).state_dict()
+    save_bundle(make_bundle("micro", MICRO, weights, "nothing", told), tmp_path / "bundle")
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--set", f"start={tmp_path / 'bundle'}"]
+    assert cli.main(["train", "--recipe", "alone", *arguments, "--out", str(tmp_path / "run")]) == 2
+    assert "telling.ego_status=true" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev.runtime.options import ALWAYS, AUTO, BACKENDS, NEVER, PipelineOptions
+from tinybev.runtime.options import AUTO, BACKENDS, EGO_STATUS, PipelineOptions
 from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
@@ -77,7 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--processes", type=int, default=1, help="that run the bundle, scene by scene")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the network")
     parser.add_argument("--backend", choices=BACKENDS, default=AUTO, help="what runs the network of a bundle")
-    parser.add_argument("--ego-status", action="store_true", help="tell the planner how fast the ego moves")
+    parser.add_argument(
+        "--ego-status",
+        choices=EGO_STATUS,
+        default=AUTO,
+        help="tell the planner of a bundle how fast the ego moves; auto: where it was trained with that",
+    )
     parser.add_argument(
         "--score-threshold", type=float, default=SCORE_THRESHOLD, help="boxes below it are not submitted"
     )
@@ -132,7 +137,7 @@ def _description(args: argparse.Namespace) -> Run:
         "source": args.bundle or args.predictions,
         "dataset": args.version,
         "split": args.split,
-        "ego_status": int(args.ego_status),
+        "ego_status": args.ego_status,
         "score_threshold": args.score_threshold,
         "backend": args.backend,
         **({"conditions": " ".join(args.conditions)} if args.conditions else {}),
@@ -172,7 +177,7 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
         backend=args.backend,
         device=args.device,
         score_threshold=args.score_threshold,
-        ego_status=ALWAYS if args.ego_status else NEVER,
+        ego_status=args.ego_status,
     )
     clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}

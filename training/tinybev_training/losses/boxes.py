@@ -77,9 +77,9 @@ def box_distance(predicted_BAC: Tensor, wanted_BAC: Tensor, known_BAC: Tensor, w
     """Weighted distance of boxes, summed over the channels that are known, averaged over ``weights_BA``: L1, and
     Huber's for velocities."""
     miss_BAC = (predicted_BAC - wanted_BAC).abs()
+    miss_BAC = torch.where(known_BAC, miss_BAC, torch.zeros_like(miss_BAC))  # first: the unknown may be NaN
     softened_BA2 = _huber(miss_BAC[..., _VELOCITY:], _SQUARED_BELOW_MPS)
     miss_BAC = torch.cat([miss_BAC[..., :_VELOCITY], softened_BA2], dim=-1)
-    miss_BAC = torch.where(known_BAC, miss_BAC, torch.zeros_like(miss_BAC))
     miss_BA = (miss_BAC * predicted_BAC.new_tensor(_CHANNEL_WEIGHTS)).sum(dim=-1)
     return (miss_BA * weights_BA).sum() / mean_count(weights_BA.sum())
 

@@ -56,6 +56,11 @@ def _network(recipe: Recipe) -> BatchNetwork:
                 f"start: expected a bundle of the configuration of {config.name}, {recipe.start} is of another one "
                 f"({bundle.config.name}, {bundle.config.memory_frames} memory_frames); name another, or none."
             )
+        if bundle.manifest.trained_with_ego_status and not recipe.telling.ego_status:
+            raise UserError(
+                f"start: the planner of {recipe.start} was told how the vehicle moves and would forget it; set "
+                "telling.ego_status=true, or name another bundle."
+            )
         student.load_state_dict(dict(bundle.weights))
     return RoundedStudentNetwork(student) if recipe.int8 else StudentNetwork(student)
 

@@ -69,7 +69,7 @@ def find_teacher_source(recipe: Recipe) -> TeacherSource:
         return TeacherSource(lambda room: LiveTeacher(room.average, ego_status))
     folder = Path(recipe.teacher)
     if (network := find_network(folder)) is not None:
-        return _live(network)
+        return _live(network, _trained_with_ego_status(folder))
     if (first := next(folder.glob(f"*{SUFFIX}"), None)) is not None:
         return TeacherSource(lambda room: _written(folder, room) if is_outputs(first) else _dumps(folder, room))
     raise UserError(
@@ -84,7 +84,7 @@ def find_network(folder: Path) -> BatchNetwork | None:
     Raises:
         UserError: it is damaged.
     """
-    folder = folder / "bundle" if (folder / "bundle").is_dir() else folder
+    folder = _bundle_folder(folder)
     network: BatchNetwork
     if (folder / CONFIG_FILE).is_file():
         network = TeacherNetwork(load_teacher(folder))
@@ -96,10 +96,21 @@ def find_network(folder: Path) -> BatchNetwork | None:
     return network
 
 
-def _live(network: BatchNetwork) -> TeacherSource:
+def _bundle_folder(folder: Path) -> Path:
+    """Of a run's folder the bundle in it."""
+    return folder / "bundle" if (folder / "bundle").is_dir() else folder
+
+
+def _trained_with_ego_status(folder: Path) -> bool:
+    """Whether a student's bundle says so; our cross-modal teacher is never told."""
+    folder = _bundle_folder(folder)
+    return (folder / MANIFEST_FILE).is_file() and read_bundle(folder).manifest.trained_with_ego_status is True
+
+
+def _live(network: BatchNetwork, ego_status: bool) -> TeacherSource:
     """A network that does not change."""
     return TeacherSource(
-        lambda room: LiveTeacher(lambda: network.to(room.device), needs_lidar=network.needs_lidar),
+        lambda room: LiveTeacher(lambda: network.to(room.device), ego_status, network.needs_lidar),
         network.needs_lidar,
         network.config.memory_frames,
     )
