@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 from tinybev_training.eval import commands as eval_commands
-from tinybev_training.reproduce.experiment import ALONE, ROWS, SHIPPED, TEACH_JOB, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import (
+    ALONE,
+    ROWS,
+    SHIPPED,
+    SHIPPED_FIRST,
+    TEACH_JOB,
+    TEACHER,
+    Experiment,
+    Run,
+)
 from tinybev_training.reproduce.job import Job
 from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, SCALES, UNLABELLED, VALIDATION, find_scale
 from tinybev_training.teacher import commands as teach_commands
@@ -91,12 +100,14 @@ def test_an_unknown_scale_is_refused() -> None:
 
 def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_it_drives(tmp_path: Path) -> None:
     experiment = Experiment(find_scale("cpu"), tmp_path, "cpu", 1)
-    run = Run(SHIPPED, 0)
+    first, run = Run(SHIPPED_FIRST, 0), Run(SHIPPED, 0)
     jobs = {job.name: job for job in experiment.jobs}
-    recipe, _ = _recipe_and_folder(parsed(jobs[f"train-{run.name}"]))
-    assert (recipe.name, recipe.network, recipe.split) == ("s3_joint", "mini", ALL)
-    assert recipe.teacher == str(experiment.taught_by)
-    assert recipe.telling.ego_status
-    assert recipe.distill.weights.feature > 0
-    assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
-    assert parsed(jobs[f"eval-{run.name}"]).ego_status == "auto"
+    for each, start in ((first, ""), (run, str(experiment.bundle(first)))):
+        recipe, _ = _recipe_and_folder(parsed(jobs[f"train-{each.name}"]))
+        assert (recipe.name, recipe.network, recipe.split, recipe.start) == ("s3_joint", "mini", ALL, start)
+        assert recipe.teacher == str(experiment.taught_by)
+        assert recipe.telling.ego_status
+        assert recipe.distill.weights.feature > 0
+        assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
+        assert parsed(jobs[f"eval-{each.name}"]).ego_status == "auto"
+    assert f"train-{first.name}" in jobs[f"train-{run.name}"].after

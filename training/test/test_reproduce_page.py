@@ -41,23 +41,24 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     measured(experiment, Run(ALONE, 0), 0.30, {"a": 2.0, "b": 3.0})
     measured(experiment, Run(ALONE, 1), 0.34, {"a": 2.0, "b": 3.0})
     measured(experiment, Run(S3, 0), 0.45, {"a": 1.5, "b": 2.5})
+    measured(experiment, Run(S3, 1), 0.43, {"a": 1.9, "b": 2.5})
     rows = summarize(experiment)
     assert [row.row for row in rows] == [TEACHER, ALONE, S3]
     teacher, alone, s3 = rows
     assert alone.cells["detection.mAP"].values == (0.30, 0.34)
     assert alone.hours == 0.5
-    assert s3.differences["detection.mAP"].values[0] == pytest.approx(0.15)
-    assert s3.differences["planning.uniad.L2_3s"].values[0] == pytest.approx(-0.5)
+    assert s3.differences["detection.mAP"].values == pytest.approx((0.15, 0.09))
+    assert s3.differences["planning.uniad.L2_3s"].values == pytest.approx((-0.5, -0.3))
     assert s3.differences["planning.uniad.L2_3s"].interval == pytest.approx((-0.5, -0.5))  # in every scene the same
     assert not teacher.differences
     assert math.isnan(teacher.cells["tracking.AMOTA"].values[0])
     text = section(experiment, rows, ["images/scores.png"])
-    assert "| student alone | 4.0 | 32.0 ± 2.8 | - |" in text
-    assert "| S3: joint, region-aware | +15.0 | - |" in text
-    assert "- S3: joint, region-aware: mAP 90 %, L2 at 3 s 200 %; 80 % fewer parameters." in text
+    assert "| student alone | 4.0 | 0, 1 | 32.0 ± 2.8 | - |" in text
+    assert "| S3: joint, region-aware | +12.0 ± 4.2 | - |" in text
+    assert "- S3: joint, region-aware: mAP 88 %, L2 at 3 s 210 %; 80 % fewer parameters." in text
     assert "- student alone, on a CPU, 2 jobs side by side:\n  `tinybev train alone-seed0`" in text
     assert "![](images/scores.png)" in text
-    assert "**Not measured yet:** S2: output level; S1: feature level; teacher-free: its own average." in text
+    assert "**Not measured yet:** S2: output level (seed 0, 1); S1: feature level (seed 0, 1); " in text
 
 
 def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_path: Path) -> None:

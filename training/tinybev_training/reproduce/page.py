@@ -12,6 +12,8 @@ from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import ALONE, TEACHER, Experiment
 from tinybev_training.reproduce.summary import FIGURES, Cell, Figure, SummaryRow
 
+_NOTHING = Cell((), None)
+
 
 def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequence[str]) -> str:
     """The part of a scale, as Markdown.
@@ -28,10 +30,10 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         f"{world.unlabelled} more on which only a teacher speaks, {world.held_out} held-out scenes with road networks "
         f"of their own; student `{scale.student}`, teacher `{scale.teacher}`; {scale.steps} steps of {scale.labelled} "
         f"annotated samples (and {scale.unlabelled} that are not) each; training in {scale.precision}, measured in "
-        f"float32; seeds {', '.join(map(str, scale.seeds))}.",
+        "float32.",
         "",
-        f"| | parameters, millions | {headings} | hours of training |",
-        "| --- |" + " ---: |" * (len(FIGURES) + 2),
+        f"| | parameters, millions | seeds | {headings} | hours of training |",
+        "| --- |" + " ---: |" * (len(FIGURES) + 3),
         *(_row(row) for row in rows),
         "",
         *_missing(experiment, rows),
@@ -68,22 +70,27 @@ def update_page(page: Path, scale: str, text: str) -> None:
 
 def _row(row: SummaryRow) -> str:
     cells = [_cell(row.cells[figure.metric], figure) for figure in FIGURES]
-    return f"| {row.row.title} | {row.parameters / 1e6:.1f} | {' | '.join(cells)} | {row.hours:.1f} |"
+    seeds = ", ".join(map(str, row.seeds))
+    return f"| {row.row.title} | {row.parameters / 1e6:.1f} | {seeds} | {' | '.join(cells)} | {row.hours:.1f} |"
 
 
 def _missing(experiment: Experiment, rows: Sequence[SummaryRow]) -> list[str]:
-    """Which rows the table still lacks."""
-    there = {row.row for row in rows}
-    missing = dict.fromkeys(run.row.title for run in experiment.runs if run.row not in there)
+    """Which runs the table still lacks."""
+    there = {(row.row, seed) for row in rows for seed in row.seeds}
+    lacks: dict[str, list[str]] = {}
+    for run in experiment.runs:
+        if (run.row, run.seed) not in there:
+            lacks.setdefault(run.row.title, []).append(str(run.seed))
+    missing = [f"{title} (seed {', '.join(seeds)})" for title, seeds in lacks.items()]
     return [f"**Not measured yet:** {'; '.join(missing)}.", ""] if missing else []
 
 
-def _cell(cell: Cell, figure: Figure) -> str:
+def _cell(cell: Cell, figure: Figure, sign: str = "") -> str:
     values = [value * figure.scale for value in cell.values if math.isfinite(value)]
     if not values:
         return "-"
     mean = sum(values) / len(values)
-    text = f"{mean:.{figure.digits}f}"
+    text = f"{mean:{sign}.{figure.digits}f}"
     if len(values) > 1:
         spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
         text += f" ± {spread:.{figure.digits}f}"
@@ -103,19 +110,13 @@ def _differences(rows: Sequence[SummaryRow]) -> list[str]:
     if not distilled:
         return []
     lines = [
-        f"Differences from {ALONE.title}, of the first seed, on the same resampled scenes:",
+        f"Differences from {ALONE.title}, seed by seed, on the same resampled scenes:",
         "",
         "| | " + " | ".join(figure.heading for figure in FIGURES) + " |",
         "| --- |" + " ---: |" * len(FIGURES),
     ]
     for row in distilled:
-        cells = []
-        for figure in FIGURES:
-            cell = row.differences.get(figure.metric)
-            text = "-"
-            if cell is not None:
-                text = f"{cell.values[0] * figure.scale:+.{figure.digits}f}{_interval(cell, figure)}"
-            cells.append(text)
+        cells = [_cell(row.differences.get(figure.metric, _NOTHING), figure, "+") for figure in FIGURES]
         lines.append(f"| {row.row.title} | {' | '.join(cells)} |")
     return [*lines, ""]
 

@@ -9,7 +9,19 @@ import numpy as np
 
 from tinybev_training.eval.compare import Interval, bootstrap, drawn_intervals, read_run
 from tinybev_training.eval.table import find
-from tinybev_training.reproduce.experiment import ALONE, ROWS, SHIPPED, TEACHER, Experiment, Row, Run
+from tinybev_training.reproduce.experiment import (
+    ALONE,
+    ROWS,
+    S1,
+    S2,
+    S3,
+    SELF,
+    SHIPPED,
+    SHIPPED_FIRST,
+    Experiment,
+    Row,
+    Run,
+)
 from tinybev_training.reproduce.job import read_record
 
 
@@ -37,6 +49,10 @@ FIGURES = (
 """Of the table; ``tinybev eval --json`` has more."""
 
 
+_COMPARED = (S1, S2, S3, SELF)
+"""With the student alone: of the same size, and trained with the same annotations as long."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A figure of a row.
@@ -58,7 +74,8 @@ class SummaryRow:
         row: which.
         parameters: of the network.
         cells: by metric.
-        differences: by metric: of the first seed's figure from the student alone, with its interval.
+        seeds: that are measured.
+        differences: by metric: from the student alone, one for each seed that both have.
         command: that trained the first seed.
         hours: of training, the mean of the seeds.
         machine: on which it was trained.
@@ -67,6 +84,7 @@ class SummaryRow:
 
     row: Row
     parameters: float
+    seeds: tuple[int, ...]
     cells: dict[str, Cell]
     differences: dict[str, Cell]
     command: str
@@ -79,21 +97,14 @@ def summarize(experiment: Experiment) -> list[SummaryRow]:
     """The rows that are finished, in the table's order."""
     runs = {
         row: [run for run in experiment.runs if run.row is row and experiment.figures(run).is_file()]
-        for row in (*ROWS, SHIPPED)
+        for row in (*ROWS, SHIPPED_FIRST, SHIPPED)
     }
     return [_summary(experiment, row, found, runs[ALONE]) for row, found in runs.items() if found]
 
 
 def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Sequence[Run]) -> SummaryRow:
     compared = [read_run(experiment.figures(run)) for run in runs]
-    own, differences = _intervals(experiment, [runs[0]]), {}
-    if alone and row not in (ALONE, TEACHER, SHIPPED):
-        pair = _intervals(experiment, [alone[0], runs[0]])
-        first = read_run(experiment.figures(alone[0]))
-        for figure in FIGURES:
-            ours, theirs = (find(each.evaluation.tasks, figure.metric) for each in (compared[0], first))
-            if ours.valid and theirs.valid:
-                differences[figure.metric] = Cell((ours.value - theirs.value,), pair.get(figure.metric))
+    own = _intervals(experiment, [runs[0]])
     cells = {
         figure.metric: Cell(
             tuple(find(each.evaluation.tasks, figure.metric).value for each in compared), own.get(figure.metric)
@@ -104,13 +115,29 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
     return SummaryRow(
         row,
         find(compared[0].evaluation.tasks, "speed.parameters").value,
+        tuple(run.seed for run in runs),
         cells,
-        differences,
+        _differences(experiment, alone, runs) if row in _COMPARED else {},
         records[0].command if records else "",
         float(np.mean([record.seconds for record in records])) / 3600 if records else float("nan"),
         records[0].machine if records else "",
         records[0].side_by_side if records else 1,
     )
+
+
+def _differences(experiment: Experiment, alone: Sequence[Run], runs: Sequence[Run]) -> dict[str, Cell]:
+    """By metric, seed by seed; those that one of the two has not measured are left out."""
+    pairs = [(theirs, ours) for ours in runs for theirs in alone if theirs.seed == ours.seed]
+    if not pairs:
+        return {}
+    read = [tuple(read_run(experiment.figures(run)).evaluation.tasks for run in pair) for pair in pairs]
+    intervals, differences = _intervals(experiment, pairs[0]), {}
+    for figure in FIGURES:
+        measures = [tuple(find(tasks, figure.metric) for tasks in pair) for pair in read]
+        if all(measure.valid for pair in measures for measure in pair):
+            values = tuple(ours.value - theirs.value for theirs, ours in measures)
+            differences[figure.metric] = Cell(values, intervals.get(figure.metric))
+    return differences
 
 
 def _intervals(experiment: Experiment, runs: Sequence[Run]) -> dict[str, Interval | None]:
