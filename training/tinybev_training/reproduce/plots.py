@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from tinybev_training.eval.results_file import read_evaluation
 from tinybev_training.eval.table import find
 from tinybev_training.eval.write_file import write_binary
-from tinybev_training.reproduce.experiment import Experiment
+from tinybev_training.reproduce.experiment import TEACHER, Experiment
 from tinybev_training.reproduce.summary import FIGURES
 
 SHOWN = ("detection.mAP", "rings.vehicle.AP_2m", "map.IoU", "planning.uniad.L2_3s")
@@ -22,26 +22,27 @@ def plot_scores(experiment: Experiment, path: Path) -> bool:
         UserError: the picture cannot be written.
     """
     steps = [*experiment.steps_on_the_way(), experiment.scale.steps]
-    canvas = Canvas(figsize=(4.5 * len(SHOWN), 4), layout="constrained")
-    panels = canvas.subplots(1, len(SHOWN))
+    canvas = Canvas(figsize=(4.5 * len(SHOWN), 6.5), layout="constrained")
+    students, teacher = canvas.subplots(2, len(SHOWN), sharex=True, height_ratios=(2, 1))  # far apart on one axis
     headings = {figure.metric: figure for figure in FIGURES}
     drawn = False
-    for run in experiment.curve_runs:
+    for colour, run in enumerate(experiment.curve_runs):
         there = [step for step in steps if experiment.figures_on_the_way(run, step).is_file()]
         found = {step: read_evaluation(experiment.figures_on_the_way(run, step)).tasks for step in there}
         drawn |= len(found) > 1
-        for panel, metric in zip(panels, SHOWN, strict=True):
-            figure = headings[metric]
+        for panel, metric in zip(teacher if run.row is TEACHER else students, SHOWN, strict=True):
             points = [(step, find(tasks, metric)) for step, tasks in found.items()]
             points = [(step, measure) for step, measure in points if measure.valid]
             if points:
-                values = [measure.value * figure.scale for _, measure in points]
-                panel.plot([step for step, _ in points], values, marker="o", label=run.row.title)
-    for panel, metric in zip(panels, SHOWN, strict=True):
-        panel.set(title=headings[metric].heading, xlabel="optimizer steps")
-        panel.grid(alpha=0.3)
-    handles, labels = panels[0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=len(labels) or 1)
+                values = [measure.value * headings[metric].scale for _, measure in points]
+                panel.plot([step for step, _ in points], values, marker="o", color=f"C{colour}", label=run.row.title)
+    for above, below, metric in zip(students, teacher, SHOWN, strict=True):
+        above.set(title=headings[metric].heading)
+        below.set(xlabel="optimizer steps")
+        for panel in (above, below):
+            panel.grid(alpha=0.3)
+    lines = [*teacher[0].get_lines(), *students[0].get_lines()]
+    canvas.legend(handles=lines, loc="outside lower center", ncols=len(lines) or 1)
     if drawn:
         write_binary(path, lambda file: canvas.savefig(file, format="png", dpi=80))
     return drawn
