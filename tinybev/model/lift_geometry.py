@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinybev.geometry import Array
+from tinybev.geometry import Array, Bound
 from tinybev.model.config import StudentConfig
 from tinybev.types import Floats
 
@@ -87,21 +87,28 @@ def depth_centers(config: StudentConfig) -> Array:
 
 def _cells(config: StudentConfig, intrinsics_N33: Floats, base_T_camera_N44: Floats) -> np.ndarray:
     """The flat cell (N, D, h, w) of every lifted point, -1 for one outside the grid or of a missing camera."""
-    rotation_N33, position_N3 = base_T_camera_N44[:, :3, :3], base_T_camera_N44[:, :3, 3]
-    rays_NHW3 = np.einsum("nij,nhwj->nhwi", rotation_N33, pixel_rays(config, intrinsics_N33))
-    depth_D11 = depth_centers(config)[:, None, None]
+    rays_NHW3 = np.einsum("nij,nhwj->nhwi", base_T_camera_N44[:, :3, :3], pixel_rays(config, intrinsics_N33))
+    cameras, height, width = rays_NHW3.shape[:3]
+    cell_NDHW = np.full((cameras, config.depth_bins, height, width), -1, dtype=np.int32)
+    for camera in np.flatnonzero(np.isfinite(intrinsics_N33).all(axis=(1, 2))):  # what one needs stays in the cache
+        cell_NDHW[camera] = _camera_cells(config, rays_NHW3[camera], base_T_camera_N44[camera, :3, 3])
+    return cell_NDHW
 
-    def index_along(axis: int, bound: tuple[float, float, float]) -> np.ndarray:
-        """(N, D, h, w) cell number along an axis of base_link, not yet limited to the grid."""
-        origin_N = (position_N3[:, axis] - bound[0]) / bound[2]
-        slope_NHW = rays_NHW3[..., axis] / bound[2]
-        position = slope_NHW[:, None] * depth_D11 + origin_N[:, None, None, None]
-        return np.floor(position, out=position)
+
+def _camera_cells(config: StudentConfig, ray_HW3: Array, position_3: Array) -> Array:
+    """The flat cell (D, h, w) of every lifted point of a camera, -1 for one outside the grid."""
+    depth_D = depth_centers(config)
+
+    def index_along(axis: int, bound: Bound) -> Array:
+        """(D, h, w) cell number along an axis of base_link, not yet limited to the grid."""
+        index = np.multiply.outer(depth_D, ray_HW3[..., axis] / bound[2])
+        index += (position_3[axis] - bound[0]) / bound[2]
+        return np.floor(index, out=index)
 
     x, y, z = (index_along(a, b) for a, b in enumerate((config.x_bound, config.y_bound, config.z_bound)))
     rows, columns = config.grid.shape
-    inside = (x >= 0) & (x < rows) & (y >= 0) & (y < columns) & (z == 0)  # a missing camera's NaN is not inside
-    return np.where(inside, x * columns + y, -1).astype(np.int32)
+    inside = (x >= 0) & (x < rows) & (y >= 0) & (y < columns) & (z == 0)
+    return np.where(inside, x * columns + y, -1)
 
 
 def _inverse(intrinsics_N33: Floats) -> Array:
