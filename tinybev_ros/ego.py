@@ -18,7 +18,7 @@ from tinybev.types import EgoStatus
 EXTRAPOLATE_S = 0.6
 """How far past the newest pose the motion is continued: recordings exist with poses at 2 Hz only."""
 DIFFERENCE_S = 0.25
-"""Speeds are differences of poses this far apart, accelerations of speeds."""
+"""Speeds are means over this time, accelerations differences of two of them: what planners are told in training."""
 TWIST_HISTORY_S = 2.0
 
 
@@ -87,7 +87,8 @@ class EgoTracker:
         return EgoPoses(frame, poses)
 
     def status(self, stamp_ns: int) -> EgoStatus | None:
-        """Motion at a stamp: odometry's twist, or differences of poses where the twist is absent or always zero."""
+        """Motion up to a stamp: means of odometry's twist, or differences of poses where the twist is absent or always
+        zero; of one and the same drive both say the same. None where neither is known."""
         with self._lock:
             twists = np.array(self._twists, dtype=np.float64).reshape(-1, 3)
         if not np.any(twists[:, 1:]):
@@ -95,9 +96,13 @@ class EgoTracker:
         seconds = (twists[:, 0] - stamp_ns) / NANOSECONDS
         if seconds[0] > 0 or seconds[-1] < -EXTRAPOLATE_S:
             return self._status_from_poses(stamp_ns)
-        speed, earlier = np.interp((0.0, -DIFFERENCE_S), seconds, twists[:, 1])
-        acceleration = (speed - earlier) / DIFFERENCE_S if seconds[0] <= -DIFFERENCE_S else 0.0
-        return EgoStatus(float(speed), float(np.interp(0.0, seconds, twists[:, 2])), float(acceleration))
+        speed, yaw_rate = (
+            _mean(seconds, values, max(-DIFFERENCE_S, seconds[0]), 0.0) for values in (twists[:, 1], twists[:, 2])
+        )
+        if seconds[0] > -2 * DIFFERENCE_S:
+            return EgoStatus(speed, yaw_rate)
+        earlier = _mean(seconds, twists[:, 1], -2 * DIFFERENCE_S, -DIFFERENCE_S)
+        return EgoStatus(speed, yaw_rate, (speed - earlier) / DIFFERENCE_S)
 
     def _status_from_poses(self, stamp_ns: int) -> EgoStatus | None:
         frame, buffer = self._source(stamp_ns)
@@ -133,3 +138,12 @@ class EgoTracker:
             if buffer.connected(frame, self._base_frame):
                 return frame, buffer
         return "", None
+
+
+def _mean(seconds: Array, values: Array, start: float, end: float) -> float:
+    """The mean from ``start`` to ``end`` of the line through ``values``, which goes on level at both ends."""
+    if start >= end:
+        return float(np.interp(end, seconds, values))
+    times = np.unique(np.clip([start, *seconds, end], start, end))
+    sampled = np.interp(times, seconds, values)
+    return float((sampled[1:] + sampled[:-1]) @ np.diff(times) / (2 * (end - start)))

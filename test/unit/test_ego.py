@@ -71,15 +71,36 @@ def test_pose_outside_what_is_known_is_left_out() -> None:
     assert set(tracker.poses([before, inside, far_ahead], wait_s=0.0).by_stamp) == {inside}
 
 
-def test_motion_is_odometrys_twist() -> None:
+def test_motion_is_the_mean_of_odometrys_twist() -> None:
     tracker = EgoTracker(TransformBuffer(), "map", "base_link")
     for ms in range(0, 1001, 50):
         add_odometry(tracker, ms, speed=5.0 + 2.0 * ms / 1e3, yaw_rate=0.3)
     status = tracker.status(START_NS + 775 * MILLISECOND)
     assert status is not None
-    assert status.speed_mps == pytest.approx(6.55)
+    assert status.speed_mps == pytest.approx(6.30)  # in the middle of a quarter of a second
     assert status.yaw_rate_rps == pytest.approx(0.3)
     assert status.acceleration_mps2 == pytest.approx(2.0)
+
+
+def test_twists_and_poses_of_one_drive_say_the_same() -> None:
+    from_poses = tracker_with_tf(speed=6.0, acceleration=-3.0)
+    from_twists = EgoTracker(TransformBuffer(), "map", "base_link")
+    for ms in range(0, 1001, 20):
+        add_odometry(from_twists, ms, speed=6.0 - 3.0 * ms / 1e3)
+    for ms in (510, 733, 1000):
+        expected, got = (tracker.status(START_NS + ms * MILLISECOND) for tracker in (from_poses, from_twists))
+        assert expected is not None
+        assert got is not None
+        assert got.speed_mps == pytest.approx(expected.speed_mps, abs=0.01)
+        assert got.acceleration_mps2 == pytest.approx(expected.acceleration_mps2, abs=0.05)
+
+
+def test_the_first_twist_is_the_motion_until_there_are_more() -> None:
+    tracker = EgoTracker(TransformBuffer(), "map", "base_link")
+    add_odometry(tracker, 0, speed=5.0, yaw_rate=0.1)
+    status = tracker.status(START_NS)
+    assert status is not None
+    assert (status.speed_mps, status.yaw_rate_rps, status.acceleration_mps2) == (5.0, 0.1, 0.0)
 
 
 def test_twist_that_is_always_zero_is_not_believed_on_a_straight() -> None:
