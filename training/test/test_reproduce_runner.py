@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tinybev_training.reproduce.job import Job, read_record
+from tinybev_training.reproduce.job import Job, check_made, read_record, write_record
 from tinybev_training.reproduce.runner import Runner
 
 from tinybev.errors import UserError
@@ -38,6 +39,21 @@ def test_what_is_needed_is_made_first_and_what_is_there_stays(tmp_path: Path) ->
     assert record.seconds > 0
     assert record.side_by_side == 2
     assert "backbone" in (tmp_path / "logs" / "last.log").read_text()
+
+
+def test_what_another_command_made_is_no_result(tmp_path: Path) -> None:
+    job = summary_job("first", tmp_path)
+    check_made(tmp_path, [job])  # nothing is there
+    Runner(tmp_path, "cpu", 1).run([job])
+    check_made(tmp_path, [job])
+    record = read_record(tmp_path, "first")
+    assert record is not None
+    assert record.machine.endswith((f", {os.cpu_count()} threads", ", 1 thread"))
+    write_record(tmp_path, "first", replace(record, command=f"{record.command} --processes 3"))
+    check_made(tmp_path, [job])  # how many share the work changes no result
+    write_record(tmp_path, "first", replace(record, command=record.command.replace("nano", "mini")))
+    with pytest.raises(UserError, match=r"first\.json: expected the result of `tinybev model nano .*`, it was made by"):
+        check_made(tmp_path, [job])
 
 
 def test_a_job_that_fails_is_named_with_what_it_said_and_only_what_needs_it_is_left_out(tmp_path: Path) -> None:

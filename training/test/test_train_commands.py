@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.stored import save_teacher
 from tinybev_training.train import commands
 from tinybev_training.train.curves import read_curves
+from tinybev_training.train.first_weights import first_network
 from tinybev_training.train.place import Place
-from tinybev_training.train.recipe import Recipe
+from tinybev_training.train.recipe import Recipe, Telling
 from tinybev_training.train.recipes import find_recipe
 from tinybev_training.train.run import Outcome
 from tinybev_training.train.teachers import Classroom, find_teacher_source
@@ -27,7 +29,7 @@ from uniad_dumps import dump
 from tinybev import cli
 from tinybev.errors import UserError
 from tinybev.model.student import seeded_student
-from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle
+from tinybev.runtime.bundle import load_bundle, make_bundle, read_bundle, save_bundle
 
 pytestmark = pytest.mark.usefixtures("micro")
 
@@ -101,6 +103,7 @@ def test_a_run_that_goes_on_takes_its_recipe_from_its_folder(monkeypatch: pytest
         ("--recipe alone --dataroot nowhere", "nowhere"),
         ("--recipe alone --dataroot nowhere --set start=elsewhere", "bundle 'elsewhere': expected a folder with"),
         ("--recipe teacher --dataroot d --set start=x", "start: expected none for a teacher"),
+        ("--recipe teacher --dataroot d --set telling.ego_status=true", "telling.ego_status: expected false"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_leaves_nothing(
@@ -218,7 +221,16 @@ def test_a_bundle_of_another_network_is_no_start(
         cli.main(["train", "--recipe", "alone", *arguments, "--set", "memory_frames=1", "--out", str(tmp_path / "r")])
         == 2
     )
-    assert "start: expected a bundle of the configuration of tinybev-micro" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "start: expected a bundle of the configuration of tinybev-micro" in said
+    assert "differs in memory_frames (0 in place of 1)" in said
+
+
+def test_the_shipped_bundle_is_a_start_however_many_objects_it_finds() -> None:
+    recipe = replace(find_recipe("alone"), network="mini", start="shipped:mini", telling=Telling(ego_status=True))
+    network = first_network(recipe)
+    shipped = load_bundle("shipped:mini")
+    assert torch.equal(network.state_dict()["student.backbone.conv1.weight"], shipped.weights["backbone.conv1.weight"])
 
 
 def test_a_planner_that_was_told_its_speed_is_told_it_further(

@@ -17,7 +17,7 @@ class DistillTerms(NamedTuple):
     Attributes:
         feature: squared distance of the normalised shared features.
         heatmap: divergence of the object centres.
-        box: L1 of the boxes at the teacher's objects.
+        box: L1, and Huber's of the velocities, of the boxes at the teacher's objects.
         map: divergence of the map classes.
         occupancy: divergence of the occupied cells.
         motion: distance to the futures that the teacher expects, and divergence of the modes.

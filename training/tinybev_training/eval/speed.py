@@ -49,13 +49,14 @@ class Speed:
     processes: str
 
 
-def device_name(device: str) -> str:
-    """The hardware's own name, for ``device`` "cpu" or "cuda"."""
+def device_name(device: str, threads: int | None = None) -> str:
+    """The hardware's own name, for ``device`` "cpu" or "cuda", with the threads of a process; None: of this one."""
     if device == "cuda":
         return f"cuda, {torch.cuda.get_device_name()}"
     models = [line for line in _cpu_lines() if line.startswith("model name")]
     name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
-    return f"cpu, {name}, {torch.get_num_threads()} threads"
+    threads = threads or torch.get_num_threads()
+    return f"cpu, {name}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def write_times(path: Path, times: SceneTimes) -> None:

@@ -15,7 +15,7 @@ class SupervisedTerms(NamedTuple):
 
     Attributes:
         heatmap: penalty-reduced focal loss of the object centres.
-        box: L1 of the boxes at the annotated centres.
+        box: L1, and Huber's of the velocities, of the boxes at the annotated centres.
         attribute: cross entropy of the attributes there.
         depth: cross entropy of the depth bins, from lidar.
         map: cross entropy and Dice of the map classes.

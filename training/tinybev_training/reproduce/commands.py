@@ -10,6 +10,7 @@ from tinybev.errors import UserError
 from tinybev.runtime.backends.torch_device import choose_device
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import Experiment
+from tinybev_training.reproduce.job import check_made
 from tinybev_training.reproduce.page import section, update_page
 from tinybev_training.reproduce.pictures import draw_frames
 from tinybev_training.reproduce.plots import plot_scores
@@ -46,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(args.device).type
     processes = max(1, (os.cpu_count() or 1) // args.jobs)
     experiment = Experiment(scale, args.out or Path("out") / f"reproduce-{scale.name}", device, processes)
+    check_made(experiment.folder, experiment.jobs)
     if args.show:
         print("\n".join(job.text for job in experiment.jobs if not job.makes.exists()))
         return 0

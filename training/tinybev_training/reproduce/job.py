@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,3 +74,27 @@ def read_record(folder: Path, name: str) -> Record | None:
         return Record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"{path}: expected the record of a job, got {error}; remove it.") from error
+
+
+def check_made(folder: Path, jobs: Iterable[Job]) -> None:
+    """Refuses what an earlier version, or another scale, has made in other ways under the same names.
+
+    Raises:
+        UserError: the record of a job whose result is there has another command.
+    """
+    for job in jobs:
+        record = read_record(folder, job.name) if job.makes.exists() else None
+        if record is not None and _what(record.command) != _what(job.text):
+            raise UserError(
+                f"{job.makes}: expected the result of `{job.text}`, it was made by `{record.command}`; remove it and "
+                "what was made from it, or name another --out."
+            )
+
+
+def _what(command: str) -> list[str]:
+    """The command without how many processes share the work."""
+    words = shlex.split(command)
+    if "--processes" in words:
+        at = words.index("--processes")
+        del words[at : at + 2]
+    return words

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -18,6 +19,8 @@ from tqdm import tqdm
 from tinybev.errors import UserError
 from tinybev_training.eval.speed import device_name
 from tinybev_training.reproduce.job import Job, Record, read_record, write_record
+
+NOTED_EVERY_S = 60.0
 
 
 @dataclass
@@ -94,7 +97,16 @@ class Runner:
         log = self.folder / "logs" / f"{job.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // self.at_once)
+        earlier = read_record(self.folder, job.name)
+        before = earlier.seconds if earlier else 0.0
         started = time.monotonic()
+
+        def note() -> float:
+            seconds = before + time.monotonic() - started
+            machine = device_name(self.device, threads)
+            write_record(self.folder, job.name, Record(job.text, seconds, machine, self.at_once))
+            return seconds
+
         with log.open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tinybev.cli", *job.command],
@@ -105,13 +117,15 @@ class Runner:
                 start_new_session=True,  # Ctrl-C comes to us alone, and we stop it
             )
             self._processes[job.name] = process
-            status = process.wait()
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(NOTED_EVERY_S)
+                seconds = note()  # so that little of it is lost if we are killed
+                if process.returncode is not None:
+                    break
             del self._processes[job.name]
-        earlier = read_record(self.folder, job.name)
-        seconds = time.monotonic() - started + (earlier.seconds if earlier else 0.0)
-        write_record(self.folder, job.name, Record(job.text, seconds, device_name(self.device), self.at_once))
-        if status and not self._stopped:
-            raise UserError(f"{job.name} ended with status {status}: {_last_line(log)} (all of it: {log}).")
+        if process.returncode and not self._stopped:
+            raise UserError(f"{job.name} ended with status {process.returncode}: {_last_line(log)} (all of it: {log}).")
         return seconds
 
 

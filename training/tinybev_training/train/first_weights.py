@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import torch
 
 from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig, find_variant
 from tinybev.model.student import seeded_student
-from tinybev.runtime.bundle import read_bundle
+from tinybev.runtime.bundle import load_bundle
 from tinybev_training.teacher.cross_modal import seeded_teacher
 from tinybev_training.teacher.cross_modal_config import TEACHER_PREFIX, find_teacher
 from tinybev_training.teacher.network import TeacherNetwork
@@ -39,6 +38,11 @@ def _network(recipe: Recipe) -> BatchNetwork:
             raise UserError("int8: expected false for a teacher, which no backend quantizes; leave it out.")
         if recipe.start:
             raise UserError("start: expected none for a teacher, which is trained from seeded weights; leave it out.")
+        if recipe.telling.ego_status:
+            raise UserError(
+                "telling.ego_status: expected false for a teacher, whose planner nobody tells how the vehicle moves "
+                "when it teaches; leave it out."
+            )
         teacher = find_teacher(recipe.network)
         network = dataclasses.replace(teacher, network=_with_memory(teacher.network, recipe))
         return TeacherNetwork(seeded_teacher(network, recipe.seed))
@@ -50,11 +54,11 @@ def _network(recipe: Recipe) -> BatchNetwork:
         )
     student = seeded_student(config, recipe.seed)
     if recipe.start:
-        bundle = read_bundle(Path(recipe.start))
-        if dataclasses.replace(bundle.config, name=config.name) != config:
+        bundle = load_bundle(recipe.start)
+        if differing := _differing(bundle.config, config):
             raise UserError(
-                f"start: expected a bundle of the configuration of {config.name}, {recipe.start} is of another one "
-                f"({bundle.config.name}, {bundle.config.memory_frames} memory_frames); name another, or none."
+                f"start: expected a bundle of the configuration of {config.name}, {recipe.start} differs in "
+                f"{differing}; name another, or none."
             )
         if bundle.manifest.trained_with_ego_status and not recipe.telling.ego_status:
             raise UserError(
@@ -63,6 +67,13 @@ def _network(recipe: Recipe) -> BatchNetwork:
             )
         student.load_state_dict(dict(bundle.weights))
     return RoundedStudentNetwork(student) if recipe.int8 else StudentNetwork(student)
+
+
+def _differing(found: StudentConfig, wanted: StudentConfig) -> str:
+    """The fields that differ, with both values; names, and how many objects are found, change no weight."""
+    ours, theirs = (dataclasses.asdict(config) for config in (wanted, found))
+    differing = [name for name in ours if name not in ("name", "max_agents") and ours[name] != theirs[name]]
+    return ", ".join(f"{name} ({theirs[name]} in place of {ours[name]})" for name in differing)
 
 
 def _with_memory(config: StudentConfig, recipe: Recipe) -> StudentConfig:

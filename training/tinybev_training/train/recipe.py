@@ -119,7 +119,7 @@ class Recipe:
         name: of the recipe it was made from.
         network: what is trained: a variant of the student, or of the teacher network.
         memory_frames: earlier keyframes the network sees; None for the variant's own number.
-        start: folder of a bundle whose weights the network starts from; "" for seeded ones.
+        start: bundle whose weights the network starts from, a folder or ``shipped:NAME``; "" for seeded ones.
         split: of the dataset, annotated.
         unlabelled_split: on which only the teacher speaks; "" for none.
         validation_split: "" for none.
