@@ -9,7 +9,7 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import ALONE, TEACHER, Experiment
+from tinybev_training.reproduce.experiment import ALONE, SHIPPED, SHIPPED_FIRST, TEACHER, Experiment
 from tinybev_training.reproduce.summary import FIGURES, Cell, Figure, SummaryRow
 
 _NOTHING = Cell((), None)
@@ -32,6 +32,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         f"annotated samples (and {scale.unlabelled} that are not) each; training in {scale.precision}, measured in "
         "float32.",
         "",
+        *_about_shipped(experiment),
         f"| | parameters, millions | seeds | {headings} | hours of training |",
         "| --- |" + " ---: |" * (len(FIGURES) + 3),
         *(_row(row) for row in rows),
@@ -66,6 +67,20 @@ def update_page(page: Path, scale: str, text: str) -> None:
     if not marked or not ended:
         raise UserError(f"{page}: expected the lines '{begin}' and '{end}' in it; put them where the results belong.")
     write_text(page, f"{before}{begin}\n\n{text}\n{end}{after}")
+
+
+def _about_shipped(experiment: Experiment) -> list[str]:
+    """How the shipped bundle differs from the rows that it stands below."""
+    scale, shipped = experiment.scale, experiment.scale.shipped
+    if shipped is None:
+        return []
+    scenes = scale.world.labelled + scale.world.unlabelled
+    return [
+        f"The shipped bundle is another experiment: `{shipped.network}`, annotations of all {scenes} training scenes, "
+        f"{shipped.steps} steps and a second run from there ({', '.join(f'`{one}`' for one in shipped.again)}), with "
+        f"{', '.join(f'`{one}`' for one in shipped.settings)}. Its hours are those of both runs.",
+        "",
+    ]
 
 
 def _row(row: SummaryRow) -> str:
@@ -128,7 +143,7 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
         return []
     lines = []
     for row in rows:
-        if row is teacher:
+        if row is teacher or row.row in (SHIPPED_FIRST, SHIPPED):  # those had other annotations than the teacher
             continue
         shares = [
             f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"

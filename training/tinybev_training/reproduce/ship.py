@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinybev.runtime.bundle import halved, make_bundle, read_bundle, save_bundle
 from tinybev_training.eval.results_file import read_evaluation
-from tinybev_training.reproduce.experiment import SHIPPED, Experiment, Run
+from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_FIRST, Experiment, Run
 
 LEFT_OUT = ("speed",)
 """Of the tasks: they depend on the machine."""
@@ -23,6 +23,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
     if not experiment.figures(run).is_file():
         return None
     bundle, evaluation = read_bundle(experiment.bundle(run)), read_evaluation(experiment.figures(run))
+    first = read_bundle(experiment.bundle(Run(SHIPPED_FIRST, run.seed)))
     metrics = {
         f"{task}.{name}": round(measure.value, 4)
         for task, measures in evaluation.tasks.items()
@@ -35,7 +36,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
         bundle.config,
         halved(bundle.weights),
         f"synthetic data only ({bundle.manifest.trained_on})",
-        bundle.manifest.training,
+        {**bundle.manifest.training, "before": first.manifest.training},
         metrics,
     )
     folder = experiment.folder / "shipped" / bundle.config.name

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from tinybev_training.eval.compare import Interval, bootstrap, drawn_intervals, read_run
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
@@ -22,7 +20,7 @@ from tinybev_training.reproduce.experiment import (
     Row,
     Run,
 )
-from tinybev_training.reproduce.job import read_record
+from tinybev_training.reproduce.job import Record, read_record
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class SummaryRow:
         seeds: that are measured.
         differences: by metric: from the student alone, one for each seed that both have.
         command: that trained the first seed.
-        hours: of training, the mean of the seeds.
+        hours: of training, the mean of the seeds; with those of the run that it starts from.
         machine: on which it was trained.
         side_by_side: jobs that might run at the same time.
     """
@@ -111,7 +109,8 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
         )
         for figure in FIGURES
     }
-    records = [record for run in runs if (record := read_record(experiment.folder, f"train-{run.name}")) is not None]
+    records = _records(experiment, runs)
+    before = _records(experiment, [Run(SHIPPED_FIRST, run.seed) for run in runs] if row is SHIPPED else [])
     return SummaryRow(
         row,
         find(compared[0].evaluation.tasks, "speed.parameters").value,
@@ -119,10 +118,16 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
         cells,
         _differences(experiment, alone, runs) if row in _COMPARED else {},
         records[0].command if records else "",
-        float(np.mean([record.seconds for record in records])) / 3600 if records else float("nan"),
+        sum(record.seconds for record in (*records, *before)) / 3600 / len(records) if records else float("nan"),
         records[0].machine if records else "",
         records[0].side_by_side if records else 1,
     )
+
+
+def _records(experiment: Experiment, runs: Sequence[Run]) -> list[Record]:
+    """How they were trained; those that were made by hand have none."""
+    found = [read_record(experiment.folder, f"train-{run.name}") for run in runs]
+    return [record for record in found if record is not None]
 
 
 def _differences(experiment: Experiment, alone: Sequence[Run], runs: Sequence[Run]) -> dict[str, Cell]:
