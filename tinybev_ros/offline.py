@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from tinybev.config import NodeConfig, pipeline_options
 from tinybev.errors import UserError
+from tinybev.runtime.backends.choice import computed_sha256
 from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.options import BACKENDS
 from tinybev.runtime.pipeline import Pipeline
@@ -43,11 +44,12 @@ RESULTS, SUMMARY, FAILURE = "results", "summary.json", "failure.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, the folder of its results, and with what it is run."""
+    """One recording, the folder of its results, with what it is run, and the checksum of the weights."""
 
     recording: Recording
     out: Path
     config: NodeConfig
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
         {"bundle": args.bundle, "threads": args.threads, "backend": args.backend, "device": args.device}
     )
     jobs = _jobs(_recordings(args), args.out, config)[rank::world]
-    sha256 = load_bundle(config.bundle).info.sha256
-    todo = [job for job in jobs if not _is_done(job, sha256)]
+    todo = [job for job in jobs if not _is_done(job)]
     outcomes: list[Outcome] = []
     started = time.monotonic()
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc="run", unit="recording", position=rank) as bar:
@@ -133,16 +134,17 @@ def _jobs(recordings: Sequence[Recording], out: Path, config: NodeConfig) -> lis
             f"expected bags of different names, got several called {', '.join(twice)}, whose results would share a "
             "folder; rename them, or run them with another --out."
         )
-    return [Job(recording, out / recording.name, config) for recording in recordings]
+    weights = computed_sha256(load_bundle(config.bundle), config.backend)
+    return [Job(recording, out / recording.name, config, weights) for recording in recordings]
 
 
-def _identity(job: Job, sha256: str) -> dict[str, Any]:
+def _identity(job: Job) -> dict[str, Any]:
     """What results depend on, besides the code."""
     options = asdict(pipeline_options(job.config))
-    return {**job.recording.identity, "weights": sha256, "options": options}
+    return {**job.recording.identity, "weights": job.weights, "options": options}
 
 
-def _is_done(job: Job, sha256: str) -> bool:
+def _is_done(job: Job) -> bool:
     path = job.out / SUMMARY
     if not path.is_file():
         return False
@@ -150,7 +152,7 @@ def _is_done(job: Job, sha256: str) -> bool:
         of = json.loads(path.read_text())["of"]
     except (OSError, ValueError, KeyError, TypeError):
         of = None
-    if of != _identity(job, sha256):
+    if of != _identity(job):
         raise UserError(
             f"expected an empty folder or results of this very run in {job.out}, its {SUMMARY} names another "
             "recording, other weights or options; name another --out, or remove that folder."
@@ -229,7 +231,7 @@ def _run_recording(job: Job, pipeline: Pipeline) -> dict[str, Any]:
     if not times:
         raise UserError(f"no frame of {job.recording} could be used: {'; '.join(said) or 'no set of images in it'}")
     return {
-        "of": _identity(job, pipeline.weights.sha256),
+        "of": _identity(job),
         "device": pipeline.device,
         "backend": pipeline.backend,
         "frames": len(times),

@@ -20,7 +20,7 @@ from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.runtime.backends.backend import Backend
-from tinybev.runtime.backends.choice import open_backend
+from tinybev.runtime.backends.choice import computed_sha256, open_backend
 from tinybev.runtime.backends.int8_layers import int8_layers
 from tinybev.runtime.backends.openvino_int8 import (
     IMAGE,
@@ -104,11 +104,15 @@ def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
     folder = quantize(bundle, [frame(seed) for seed in range(2)])
     assert folder == int8_folder(bundle)
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.bin")}
+    computed = computed_sha256(bundle, INT8)
+    assert computed == computed_sha256(bundle, INT8)
     kept = quantize(bundle, [frame(seed) for seed in range(2)], keep=Calibration(bundle, [frame(0)]).groups)
     for name in ("image.bin", "bev-layers.bin"):
         assert (kept / name).stat().st_size > 3 * sizes[name]
     assert "neck" in json.loads((kept / KEPT_FILE).read_text())["in_floating_point"]
     assert (kept / "bev-last-layers.bin").stat().st_size == sizes["bev-last-layers.bin"]
+    assert computed_sha256(bundle, INT8) != computed  # what was predicted with the one is no prediction of the other
+    assert computed_sha256(bundle, "openvino") == bundle.info.sha256
 
 
 def test_training_knows_which_layers_are_quantized() -> None:
@@ -127,6 +131,8 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = bundle_of(SMALL_GRID, seed=2)
     with pytest.raises(UserError, match=r"expected ranges of seeded .*; run `tinybev quantize` with this bundle"):
         open_backend(bundle, INT8, "cpu", 1)
+    with pytest.raises(UserError, match=r"expected ranges of seeded"):
+        computed_sha256(bundle, INT8)
     with pytest.raises(UserError, match="expected at least one frame to calibrate on, got none"):
         quantize(bundle, [])
     with pytest.raises(UserError, match="expected a network without memory"):

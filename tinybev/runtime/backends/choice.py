@@ -7,7 +7,7 @@ import torch
 from tinybev.errors import UserError
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.onnx_runtime import open_onnx_runtime
-from tinybev.runtime.backends.openvino_int8 import INT8, open_openvino_int8
+from tinybev.runtime.backends.openvino_int8 import INT8, int8_sha256, open_openvino_int8
 from tinybev.runtime.backends.openvino_runtime import open_openvino, openvino_is_installed
 from tinybev.runtime.backends.reduced_precision import in_bfloat16
 from tinybev.runtime.backends.torch_compiled import open_compiled, open_cuda_graphs
@@ -58,3 +58,12 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
     if backend == "torch-bf16":
         return TorchEager(backend, "bfloat16", in_bfloat16(student), where)
     return TorchEager(backend, "float32", student, where)
+
+
+def computed_sha256(bundle: Bundle, backend: str) -> str:
+    """Checksum of the weights that a backend computes with: the bundle's, or those that were quantized from it.
+
+    Raises:
+        UserError: the backend is int8 and the bundle is not calibrated.
+    """
+    return int8_sha256(bundle) if backend == INT8 else bundle.info.sha256

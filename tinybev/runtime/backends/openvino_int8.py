@@ -7,6 +7,7 @@ processor has it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import logging
@@ -59,18 +60,25 @@ def open_openvino_int8(bundle: Bundle, threads: int) -> PartsBackend:
     _refuse_memory(bundle)
     openvino = import_openvino(INT8)
     core = openvino.Core()
-    files = [int8_folder(bundle) / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
-    if not all(file.is_file() for file in files):
-        raise UserError(
-            f"backend {INT8!r}: expected ranges of {bundle.info.name} ({bundle.info.sha256[:12]}), calibrated with "
-            "this version, found none; run `tinybev quantize` with this bundle, or choose openvino."
-        )
-    image, layers, last_layers = (read_model(core, file) for file in files)
+    image, layers, last_layers = (read_model(core, file) for file in _quantized_files(bundle))
     between = "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     fast, exact = inference_settings(between, threads), inference_settings("f32", threads)
     run_image = CompiledPart(core, [(image, fast)], IMAGE_OUTPUTS)
     run_bev = CompiledPart(core, [(layers, fast), (last_layers, exact)], BEV_OUTPUTS)
     return PartsBackend(INT8, "int8", bundle.config, run_image, run_bev)
+
+
+def int8_sha256(bundle: Bundle) -> str:
+    """Checksum of the quantized parts: other ranges, or other modules in floating point, give another one.
+
+    Raises:
+        UserError: OpenVINO is not installed, or the bundle is not calibrated.
+    """
+    digest = hashlib.sha256()
+    for file in _quantized_files(bundle):
+        for part in (file, file.with_suffix(".bin")):
+            digest.update(part.read_bytes())
+    return digest.hexdigest()
 
 
 def int8_folder(bundle: Bundle) -> Path:
@@ -138,6 +146,16 @@ class Calibration:
 def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Collection[str] = ()) -> Path:
     """Calibrates a bundle on frames and returns the folder of the quantized parts; see :class:`Calibration`."""
     return Calibration(bundle, frames).quantize(keep)
+
+
+def _quantized_files(bundle: Bundle) -> list[Path]:
+    files = [int8_folder(bundle) / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
+    if not all(file.is_file() for file in files):
+        raise UserError(
+            f"backend {INT8!r}: expected ranges of {bundle.info.name} ({bundle.info.sha256[:12]}), calibrated with "
+            "this version, found none; run `tinybev quantize` with this bundle, or choose openvino."
+        )
+    return files
 
 
 def _float_folder(bundle: Bundle) -> Path:

@@ -121,7 +121,7 @@ def _scene_file(run: PredictionRun, scene: str) -> Path:
 def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     """Notes in the folder whose predictions it holds, or refuses if they are another run's."""
     ours = {
-        "weights": network.sha256,
+        "weights": network.sha256(run.options),
         "dataroot": str(run.dataroot.resolve()),
         "version": run.version,
         "split": run.split,

@@ -62,9 +62,8 @@ class MeasuredNetwork(Protocol):
         """Of the network."""
         ...
 
-    @property
-    def sha256(self) -> str:
-        """Of the weights."""
+    def sha256(self, options: PipelineOptions) -> str:
+        """Of the weights that it computes with under ``options``."""
         ...
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tinybev.model.summary import summarize
+from tinybev.runtime.backends.choice import computed_sha256
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.pipeline import Pipeline
@@ -28,10 +29,13 @@ class MeasuredStudent:
         """Of the bundle."""
         return self._bundle.info.name
 
-    @property
-    def sha256(self) -> str:
-        """Of the weights."""
-        return self._bundle.info.sha256
+    def sha256(self, options: PipelineOptions) -> str:
+        """Of the weights, quantized where the backend's are.
+
+        Raises:
+            UserError: the backend's are not there yet.
+        """
+        return computed_sha256(self._bundle, options.backend)
 
     def size(self) -> Measures:
         """``parameters`` and ``MACs`` of one frame."""

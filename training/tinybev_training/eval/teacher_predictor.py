@@ -46,8 +46,7 @@ class MeasuredTeacher:
         """Of its configuration."""
         return self._network.config.name
 
-    @property
-    def sha256(self) -> str:
+    def sha256(self, options: PipelineOptions) -> str:
         """Of the weights' file."""
         return self._sha256
 
