@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,21 @@ def test_the_pipeline_runs_with_the_backend_of_its_options(bundle: Bundle) -> No
     results = pipeline.run(made_frame())
     assert results.missing == ()
     assert results.plan.positions.shape == (COARSE.plan_steps, 2)
+
+
+def test_pytorch_keeps_one_thread_where_another_runtime_has_the_network(bundle: Bundle) -> None:
+    before = torch.get_num_threads()
+    try:
+        open_backend(bundle, "torch", "cpu", 2)
+        assert torch.get_num_threads() == 2
+        if importlib.util.find_spec("openvino") is None:
+            pytest.skip("needs openvino")
+        open_backend(bundle, "openvino", "cpu", 2)
+        assert torch.get_num_threads() == 1
+        with ThreadPoolExecutor(1) as pool:  # the node's pipeline runs on a thread of its own
+            assert pool.submit(torch.get_num_threads).result() == 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_auto_is_torch_where_openvino_is_not_installed(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         bundle: weights and configuration.
         backend: one of ``BACKENDS``.
         device: "cpu", "cuda", or "auto": cuda where PyTorch finds it and the backend can use it.
-        threads: of the network on the CPU; 0 leaves the runtime's choice.
+        threads: of the network on the CPU; 0 leaves the runtime's choice. Where the network is not PyTorch's, PyTorch
+            has one thread from then on, in this whole process.
 
     Raises:
         UserError: a name is unknown, the backend does not run on the device, or what it needs is not there.
@@ -40,8 +41,12 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
     where = torch.device("cpu") if backend in _CPU_ONLY else choose_device(device)
     if backend == AUTO:
         backend = "openvino" if where.type == "cpu" and openvino_is_installed() else "torch"
-    if threads:
-        torch.set_num_threads(threads)  # of the pooling, where the network is not PyTorch's
+    if backend in _CPU_ONLY:
+        # There PyTorch normalises images and pools, a few milliseconds in all. With threads of its own, those that are
+        # done would spin for as long again on the cores that the network needs.
+        torch.set_num_threads(1)
+    elif threads:
+        torch.set_num_threads(threads)
     if backend == "openvino":
         return open_openvino(bundle, backend, "float32", threads)
     if backend == "openvino-bf16":
