@@ -81,7 +81,10 @@ def _checked(calibration: Calibration, args: argparse.Namespace) -> Path:
 
     def losses(kept: Sequence[str]) -> Losses:
         calibration.quantize(kept)
-        return relative_losses(reference, _tasks(split, args, INT8))
+        found = relative_losses(reference, _tasks(split, args, INT8))
+        worst = max(found, key=lambda metric: found[metric])
+        tqdm.write(f"{', '.join(kept) or 'nothing'} in floating point: at worst {found[worst]:+.2%} ({worst})")
+        return found
 
     chosen = False
     try:
