@@ -94,6 +94,11 @@ class CameraFrame:
     map_T_base: Floats | None = None
 
 
+EGO_STATUS_S = 0.25
+"""The ego's speed and yaw rate are means over this time before a stamp, its acceleration compares two of them: in
+training and on the vehicle."""
+
+
 @dataclass(frozen=True)
 class EgoStatus:
     """How the ego moves: speed along x in m/s, yaw rate in rad/s, acceleration along x in m/s^2."""

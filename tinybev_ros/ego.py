@@ -13,12 +13,10 @@ import numpy as np
 
 from tinybev.geometry import Array, invert, wrap_angle, yaw_of
 from tinybev.transform_buffer import NANOSECONDS, TransformBuffer, TransformUnknownError
-from tinybev.types import EgoStatus
+from tinybev.types import EGO_STATUS_S, EgoStatus
 
 EXTRAPOLATE_S = 0.6
 """How far past the newest pose the motion is continued: recordings exist with poses at 2 Hz only."""
-DIFFERENCE_S = 0.25
-"""Speeds are means over this time, accelerations differences of two of them: what planners are told in training."""
 TWIST_HISTORY_S = 2.0
 
 
@@ -97,18 +95,18 @@ class EgoTracker:
         if seconds[0] > 0 or seconds[-1] < -EXTRAPOLATE_S:
             return self._status_from_poses(stamp_ns)
         speed, yaw_rate = (
-            _mean(seconds, values, max(-DIFFERENCE_S, seconds[0]), 0.0) for values in (twists[:, 1], twists[:, 2])
+            _mean(seconds, values, max(-EGO_STATUS_S, seconds[0]), 0.0) for values in (twists[:, 1], twists[:, 2])
         )
-        if seconds[0] > -2 * DIFFERENCE_S:
+        if seconds[0] > -2 * EGO_STATUS_S:
             return EgoStatus(speed, yaw_rate)
-        earlier = _mean(seconds, twists[:, 1], -2 * DIFFERENCE_S, -DIFFERENCE_S)
-        return EgoStatus(speed, yaw_rate, (speed - earlier) / DIFFERENCE_S)
+        earlier = _mean(seconds, twists[:, 1], -2 * EGO_STATUS_S, -EGO_STATUS_S)
+        return EgoStatus(speed, yaw_rate, (speed - earlier) / EGO_STATUS_S)
 
     def _status_from_poses(self, stamp_ns: int) -> EgoStatus | None:
         frame, buffer = self._source(stamp_ns)
         if buffer is None:
             return None
-        difference_ns = int(DIFFERENCE_S * NANOSECONDS)
+        difference_ns = int(EGO_STATUS_S * NANOSECONDS)
         poses: list[Array] = []
         try:
             for n in range(3):
@@ -117,9 +115,9 @@ class EgoTracker:
             if len(poses) < 2:
                 return None
         motions = [invert(before) @ after for after, before in pairwise(poses)]
-        speeds = [float(motion[0, 3]) / DIFFERENCE_S for motion in motions]
-        yaw_rate = float(wrap_angle(yaw_of(motions[0][:3, :3]))) / DIFFERENCE_S
-        acceleration = (speeds[0] - speeds[1]) / DIFFERENCE_S if len(speeds) == 2 else 0.0
+        speeds = [float(motion[0, 3]) / EGO_STATUS_S for motion in motions]
+        yaw_rate = float(wrap_angle(yaw_of(motions[0][:3, :3]))) / EGO_STATUS_S
+        acceleration = (speeds[0] - speeds[1]) / EGO_STATUS_S if len(speeds) == 2 else 0.0
         return EgoStatus(speeds[0], yaw_rate, acceleration)
 
     def _source(self, stamp_ns: int) -> tuple[str, TransformBuffer | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinybev.geometry import Array, interpolate_transform, invert, wrap_angle, yaw_of
-from tinybev.types import Command, EgoStatus
+from tinybev.types import EGO_STATUS_S, Command, EgoStatus
 from tinybev_training.data.sample import PLAN_STEPS, PlanTargets
 from tinybev_training.data.scene_log import EgoTrack, SceneLog
 
@@ -13,8 +13,6 @@ COMMAND_LATERAL_M = 2.0
 """UniAD's threshold between straight on and a turn."""
 GOAL_DISTANCE_M = 30.0
 """How far ahead along the driven path the goal point lies."""
-DIFFERENCE_S = 0.25
-"""Speeds are differences of poses this far apart, accelerations of speeds, as on the vehicle; only the past counts."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -38,18 +36,18 @@ def ego_status(track: EgoTrack, map_T_base: Array, stamp_ns: int) -> EgoStatus |
     Near the start of a scene only one difference is at hand and the acceleration is 0; at the very start there is
     none and the status is unknown.
     """
-    difference_ns = int(DIFFERENCE_S * NANOSECONDS)
+    difference_ns = int(EGO_STATUS_S * NANOSECONDS)
     before = pose_at(track, stamp_ns - difference_ns)
     if before is None:
         return None
     motion = invert(before) @ map_T_base
-    speed = float(motion[0, 3]) / DIFFERENCE_S
-    yaw_rate = float(wrap_angle(yaw_of(motion[:3, :3]))) / DIFFERENCE_S
+    speed = float(motion[0, 3]) / EGO_STATUS_S
+    yaw_rate = float(wrap_angle(yaw_of(motion[:3, :3]))) / EGO_STATUS_S
     earlier = pose_at(track, stamp_ns - 2 * difference_ns)
     if earlier is None:
         return EgoStatus(speed, yaw_rate)
-    earlier_speed = float((invert(earlier) @ before)[0, 3]) / DIFFERENCE_S
-    return EgoStatus(speed, yaw_rate, (speed - earlier_speed) / DIFFERENCE_S)
+    earlier_speed = float((invert(earlier) @ before)[0, 3]) / EGO_STATUS_S
+    return EgoStatus(speed, yaw_rate, (speed - earlier_speed) / EGO_STATUS_S)
 
 
 def plan_targets(scene: SceneLog, index: int, base_T_map: Array) -> PlanTargets:

@@ -21,6 +21,7 @@ from tinybev_training.eval.speed import device_name
 from tinybev_training.reproduce.job import Job, Record, read_record, write_record
 
 NOTED_EVERY_S = 60.0
+"""How long a job has run is written down this often; killed, we lose no more of it."""
 
 
 @dataclass
@@ -120,7 +121,7 @@ class Runner:
             while True:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(NOTED_EVERY_S)
-                seconds = note()  # so that little of it is lost if we are killed
+                seconds = note()
                 if process.returncode is not None:
                     break
             del self._processes[job.name]
