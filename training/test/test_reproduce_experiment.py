@@ -10,8 +10,9 @@ import pytest
 from tinybev_training.eval import commands as eval_commands
 from tinybev_training.reproduce.experiment import (
     ALONE,
-    ROWS,
+    MORE_WORLD_JOB,
     SHIPPED,
+    SHIPPED_AGAIN,
     SHIPPED_FIRST,
     TEACH_JOB,
     TEACHER,
@@ -61,9 +62,12 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
         recipes[run.row.name, run.seed] = recipe
     seed = experiment.scale.seeds[0]
     alone = recipes[ALONE.name, seed]
-    for row in ROWS:
+    rows = [run.row for run in experiment.curve_runs]
+    assert {row.name for row in rows} == {TEACHER.name, *experiment.scale.students}
+    for row in rows:
         recipe = recipes[row.name, seed]
-        assert (recipe.split, recipe.validation_split, recipe.steps) == (LABELLED, VALIDATION, alone.steps)
+        steps = experiment.scale.teacher_steps if row is TEACHER else alone.steps
+        assert (recipe.split, recipe.validation_split, recipe.steps) == (LABELLED, VALIDATION, steps)
         assert (recipe.samples.labelled, recipe.optimization, recipe.supervised, recipe.seed, recipe.start) == (
             alone.samples.labelled,
             alone.optimization,
@@ -73,7 +77,7 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
         )
         assert recipe.network == (experiment.scale.teacher if row is TEACHER else experiment.scale.student)
         assert bool(recipe.unlabelled_split) == row.unlabelled
-    taught = {recipes[row.name, seed].teacher for row in ROWS if row.taught}
+    taught = {recipes[row.name, seed].teacher for row in rows if row.taught}
     teacher = experiment.run_folder(Run(TEACHER, seed))
     assert taught == {str(experiment.taught_by)}
     if experiment.scale.written_teacher:
@@ -94,15 +98,15 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, gpu, got 'huge'"):
+    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-long, gpu, got 'huge'"):
         find_scale("huge")
 
 
 def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_it_drives(tmp_path: Path) -> None:
     experiment = Experiment(find_scale("cpu"), tmp_path, "cpu", 1)
-    first, run = Run(SHIPPED_FIRST, 0), Run(SHIPPED, 0)
+    first, again, run = Run(SHIPPED_FIRST, 0), Run(SHIPPED_AGAIN, 0), Run(SHIPPED, 0)
     jobs = {job.name: job for job in experiment.jobs}
-    for each, start in ((first, ""), (run, str(experiment.bundle(first)))):
+    for each, start in ((first, ""), (again, str(experiment.bundle(first)))):
         recipe, _ = _recipe_and_folder(parsed(jobs[f"train-{each.name}"]))
         assert (recipe.name, recipe.network, recipe.split, recipe.start) == ("s3_joint", "mini", ALL, start)
         assert recipe.teacher == str(experiment.taught_by)
@@ -110,4 +114,19 @@ def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_
         assert recipe.distill.weights.feature > 0
         assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
         assert parsed(jobs[f"eval-{each.name}"]).ego_status == "auto"
-    assert f"train-{first.name}" in jobs[f"train-{run.name}"].after
+    assert f"train-{first.name}" in jobs[f"train-{again.name}"].after
+    last, (recipe, _) = parsed(jobs[f"train-{run.name}"]), _recipe_and_folder(parsed(jobs[f"train-{run.name}"]))
+    recipe.check()
+    assert (recipe.name, recipe.network, recipe.split, recipe.teacher) == ("alone", "mini", ALL, "")
+    assert recipe.start == str(experiment.bundle(again))
+    assert recipe.telling.ego_status
+    assert last.dataroot == parsed(jobs[MORE_WORLD_JOB]).out != experiment.dataroot
+    assert parsed(jobs[f"eval-{run.name}"]).dataroot == experiment.dataroot
+    assert jobs[f"train-{run.name}"].after == (MORE_WORLD_JOB, f"train-{again.name}")
+
+
+def test_the_further_scenes_are_none_of_the_others() -> None:
+    scale = find_scale("cpu")
+    assert scale.shipped is not None
+    assert scale.shipped.more_world.seed != scale.world.seed
+    assert scale.shipped.more_world.splits == {"labelled": (0, 143), VALIDATION: (144, 149), ALL: (0, 143)}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tinybev_training.eval.measure import NOTHING, Measure
 from tinybev_training.eval.results_file import Evaluation, write_evaluation
-from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_FIRST, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_AGAIN, SHIPPED_FIRST, TEACHER, Experiment, Run
 from tinybev_training.reproduce.job import Record, write_record
 from tinybev_training.reproduce.page import section
 from tinybev_training.reproduce.scale import find_scale
@@ -19,15 +20,16 @@ from tinybev.model.config import find_variant
 from tinybev.model.student import seeded_student
 from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle
 
-FIRST, LAST = Run(SHIPPED_FIRST, 0), Run(SHIPPED, 0)
+LAST = Run(SHIPPED, 0)
+RUNS = (Run(SHIPPED_FIRST, 0), Run(SHIPPED_AGAIN, 0), LAST)
 
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
-    """Both runs trained, and the last one measured."""
+    """All runs trained, and the last one measured."""
     experiment = Experiment(find_scale("cpu"), tmp_path, "cpu", 1)
     config = find_variant("nano")
-    for seed, run in enumerate((FIRST, LAST)):
+    for seed, run in enumerate(RUNS):
         weights = seeded_student(config, seed).state_dict()
         training = {"recipe": {"seed": seed, "telling": {"ego_status": True}}}
         save_bundle(make_bundle("tinybev-nano-s3", config, weights, "a world", training), experiment.bundle(run))
@@ -52,8 +54,9 @@ def test_what_is_shipped_is_half_as_large_and_says_how_it_was_trained_and_scores
     assert shipped.manifest.metrics == {"detection.mAP": 0.1235}  # no speed, nothing that was not measured
     assert shipped.manifest.trained_on == "synthetic data only (a world)"
     assert shipped.manifest.trained_with_ego_status
-    assert shipped.manifest.training["recipe"]["seed"] == 1  # type: ignore[index]
-    assert shipped.manifest.training["before"]["recipe"]["seed"] == 0  # type: ignore[index]
+    last: Any = shipped.manifest.training
+    told = [training["recipe"]["seed"] for training in (last, last["before"], last["before"]["before"])]
+    assert told == [2, 1, 0]
 
 
 def test_nothing_is_shipped_before_it_is_measured(experiment: Experiment) -> None:
@@ -61,13 +64,14 @@ def test_nothing_is_shipped_before_it_is_measured(experiment: Experiment) -> Non
     assert write_shipped(experiment) is None
 
 
-def test_its_row_has_the_hours_of_both_runs_and_no_share_of_a_teacher_with_fewer_annotations(
+def test_its_row_has_the_hours_of_all_runs_and_no_share_of_a_teacher_with_fewer_annotations(
     experiment: Experiment,
 ) -> None:
     tasks = {"detection": {"mAP": Measure(0.5, 10)}, "speed": {"parameters": Measure(2e7, 1)}}
     write_evaluation(experiment.figures(Run(TEACHER, 0)), Evaluation({"source": "teacher"}, tasks, {}))
     rows = summarize(experiment)
-    assert [(row.row, row.hours) for row in rows if row.row is SHIPPED] == [(SHIPPED, 3.0)]
+    assert [(row.row, row.hours) for row in rows if row.row is SHIPPED] == [(SHIPPED, 6.0)]
     text = section(experiment, rows, [])
     assert "The shipped bundle is another experiment: `mini`, annotations of all 54 training scenes" in text
+    assert "then a third on the annotations of 144 further scenes" in text
     assert "Of the teacher's figures" not in text

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybev_training.reproduce.job import Job
-from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, UNLABELLED, VALIDATION, Scale
+from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, UNLABELLED, VALIDATION, Scale, World
 from tinybev_training.teacher.commands import SUMMARY_FILE
 from tinybev_training.train.snapshots import snapshot_folder
 from tinybev_training.world.dataset_writer import VERSION
 
-WORLD_JOB, TEACH_JOB = "world", "teach"
+WORLD_JOB, MORE_WORLD_JOB, TEACH_JOB = "world", "more-world", "teach"
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ S2 = Row("s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "S3: joint, region-aware", taught=True, unlabelled=True)
 SELF = Row("self", "teacher-free: its own average", unlabelled=True)
 SHIPPED_FIRST = Row("shipped", "shipped bundle after its first run, as S3", taught=True)
-SHIPPED = Row("shipped-again", "shipped bundle, as S3", taught=True)
+SHIPPED_AGAIN = Row("shipped-again", "shipped bundle after its second run, as S3", taught=True)
+SHIPPED = Row("shipped-more", "shipped bundle, after its third run, on more scenes")
+SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED)
+"""Each run starts from the weights of the one before."""
 ROWS = (TEACHER, ALONE, S1, S2, S3, SELF)
 """In the order of the table."""
-
-_WANTED = (ALONE, S3, S2, S1, SELF)
-"""Students in the order in which they are trained: one that is stopped early has answered the main question."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ class Experiment:
     def runs(self) -> tuple[Run, ...]:
         """In the order in which they are wanted: the first seed of everything, then further ones of the students."""
         first, *others = self.scale.seeds
-        students = [Run(row, seed) for seed in others for row in _WANTED]
-        shipped = (SHIPPED_FIRST, SHIPPED) if self.scale.shipped else ()
-        return (*(Run(row, first) for row in (TEACHER, *shipped, *_WANTED)), *students)
+        wanted = [row for name in self.scale.students for row in ROWS if row.name == name]
+        students = [Run(row, seed) for seed in others for row in wanted]
+        shipped = SHIPPED_ROWS if self.scale.shipped else ()
+        return (*(Run(row, first) for row in (TEACHER, *shipped, *wanted)), *students)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -90,17 +91,33 @@ class Experiment:
         trained = [job for run in self.runs for job in (self._train(run), self._measure(run))]
         on_the_way = [job for run in self.curve_runs for job in self._measure_on_the_way(run)]
         teach = (self._teach(),) if self.scale.written_teacher else ()
-        return (self._world(), *trained[:2], *teach, *trained[2:], *on_the_way)
+        worlds = [self._world(WORLD_JOB, self.scale.world, self.dataroot)]
+        if self.scale.shipped:
+            worlds.append(self._world(MORE_WORLD_JOB, self.scale.shipped.more_world, self._more_dataroot))
+        return (*worlds, *trained[:2], *teach, *trained[2:], *on_the_way)
 
     @property
     def curve_runs(self) -> tuple[Run, ...]:
         """Whose score is plotted over training."""
-        return tuple(Run(row, self.scale.seeds[0]) for row in ROWS)
+        return tuple(run for run in self.runs if run.row in ROWS and run.seed == self.scale.seeds[0])
 
     @property
     def dataroot(self) -> Path:
         """Of the synthetic dataset."""
         return self.folder / "world"
+
+    @property
+    def _more_dataroot(self) -> Path:
+        """Of the further scenes that the shipped bundle is trained on."""
+        return self.folder / MORE_WORLD_JOB
+
+    def runs_before(self, run: Run) -> tuple[Run, ...]:
+        """Those whose weights a run of the shipped bundle goes on from, the first one first; of others none."""
+        return (
+            tuple(Run(row, run.seed) for row in SHIPPED_ROWS[: SHIPPED_ROWS.index(run.row)])
+            if (run.row in SHIPPED_ROWS)
+            else ()
+        )
 
     def run_folder(self, run: Run) -> Path:
         """What training leaves."""
@@ -123,25 +140,25 @@ class Experiment:
         """Of the end of training."""
         return self.run_folder(run) / "bundle"
 
-    def steps_on_the_way(self) -> Sequence[int]:
-        """After which steps there is a bundle, the last one apart."""
-        return range(self.scale.bundle_every, self.scale.steps, self.scale.bundle_every)
+    def steps_on_the_way(self, run: Run) -> Sequence[int]:
+        """After which steps of a run of ``ROWS`` there is a bundle, the last one included."""
+        steps = self.scale.teacher_steps if run.row is TEACHER else self.scale.steps
+        return [*range(self.scale.bundle_every, steps, self.scale.bundle_every), steps]
 
     def figures_on_the_way(self, run: Run, step: int) -> Path:
-        """What ``tinybev eval --json`` leaves of the validation scenes after ``step``; the last step included."""
+        """What ``tinybev eval --json`` leaves of the validation scenes after ``step``."""
         return self.folder / "eval" / f"{run.name}-step-{step}.json"
 
-    def _world(self) -> Job:
-        world = self.scale.world
+    def _world(self, name: str, world: World, dataroot: Path) -> Job:
         return Job(
-            WORLD_JOB,
+            name,
             (
                 *("world", "--scenes", str(world.scenes), "--seed", str(world.seed)),
                 *("--duration", f"{world.seconds:g}", "--size", str(world.width), str(world.height)),
                 *("--splits", *(f"{name}={first}-{last}" for name, (first, last) in world.splits.items())),
-                *("--processes", str(self.processes), "--out", str(self.dataroot)),
+                *("--processes", str(self.processes), "--out", str(dataroot)),
             ),
-            self.dataroot / VERSION,
+            dataroot / VERSION,
         )
 
     @property
@@ -163,31 +180,34 @@ class Experiment:
 
     def _train(self, run: Run) -> Job:
         scale, row = self.scale, run.row
-        shipped = scale.shipped if row in (SHIPPED_FIRST, SHIPPED) else None
-        recipe = S3.name if shipped else row.name
+        shipped = scale.shipped if row in SHIPPED_ROWS else None
+        recipe = ALONE.name if row is SHIPPED else S3.name if shipped else row.name
         network = shipped.network if shipped else scale.teacher if row is TEACHER else scale.student
         lesson = TEACH_JOB if scale.written_teacher else f"train-{self._teacher.name}"
         settings = [
             f"network={network}",
             f"seed={run.seed}",
-            f"steps={shipped.steps if shipped else scale.steps}",
+            f"steps={shipped.steps if shipped else self.steps_on_the_way(run)[-1]}",
             f"samples.labelled={scale.labelled}",
             *([f"samples.unlabelled={scale.unlabelled}"] if row.unlabelled else []),
             f"rhythm.bundle={0 if shipped else scale.bundle_every}",
             *scale.settings,
-            *(shipped.settings if shipped else ()),
         ]
-        before = [WORLD_JOB, *((lesson,) if row.taught else ())]
-        if shipped and row is SHIPPED:
-            first = Run(SHIPPED_FIRST, run.seed)
-            settings += [f"start={self.bundle(first)}", *shipped.again]
-            before.append(f"train-{first.name}")
+        before = [MORE_WORLD_JOB if row is SHIPPED else WORLD_JOB, *((lesson,) if row.taught else ())]
+        if shipped:
+            settings += shipped.more if row is SHIPPED else shipped.settings
+            settings += shipped.again if row is SHIPPED_AGAIN else ()
+            for earlier in self.runs_before(run)[-1:]:
+                settings.append(f"start={self.bundle(earlier)}")
+                before.append(f"train-{earlier.name}")
         return Job(
             f"train-{run.name}",
             (
                 *("train", "--resume", "--recipe", recipe),
                 *(("--teacher", str(self.taught_by)) if row.taught else ()),
-                *self._data("--split", ALL if shipped else LABELLED),
+                *self._data(
+                    "--split", ALL if shipped else LABELLED, of=self._more_dataroot if row is SHIPPED else None
+                ),
                 *(("--unlabelled-split", UNLABELLED) if row.unlabelled else ()),
                 *("--validation-split", VALIDATION, "--precision", scale.precision, "--device", self.device),
                 *("--workers", "1" if self.device == "cpu" else "8"),
@@ -209,8 +229,9 @@ class Experiment:
         )
 
     def _measure_on_the_way(self, run: Run) -> list[Job]:
-        bundles = {step: snapshot_folder(self.run_folder(run), step) for step in self.steps_on_the_way()}
-        bundles[self.scale.steps] = self.bundle(run)
+        steps = self.steps_on_the_way(run)
+        bundles = {step: snapshot_folder(self.run_folder(run), step) for step in steps}
+        bundles[steps[-1]] = self.bundle(run)
         return [
             self._eval(
                 f"eval-{run.name}-step-{step}",
@@ -235,5 +256,5 @@ class Experiment:
             (after,),
         )
 
-    def _data(self, *split: str) -> tuple[str, ...]:
-        return ("--dataroot", str(self.dataroot), "--version", VERSION, *split)
+    def _data(self, *split: str, of: Path | None = None) -> tuple[str, ...]:
+        return ("--dataroot", str(of or self.dataroot), "--version", VERSION, *split)

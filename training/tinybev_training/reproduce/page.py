@@ -9,7 +9,7 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import ALONE, SHIPPED, SHIPPED_FIRST, TEACHER, Experiment
+from tinybev_training.reproduce.experiment import ALONE, SHIPPED_ROWS, TEACHER, Experiment
 from tinybev_training.reproduce.summary import FIGURES, Cell, Figure, SummaryRow
 
 _NOTHING = Cell((), None)
@@ -28,9 +28,9 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
     lines = [
         f"`tinybev reproduce --scale {scale.name}`: {world.labelled} annotated scenes of {world.seconds:g} s, "
         f"{world.unlabelled} more on which only a teacher speaks, {world.held_out} held-out scenes with road networks "
-        f"of their own; student `{scale.student}`, teacher `{scale.teacher}`; {scale.steps} steps of {scale.labelled} "
-        f"annotated samples (and {scale.unlabelled} that are not) each; training in {scale.precision}, measured in "
-        "float32.",
+        f"of their own; student `{scale.student}`, {scale.steps} steps, teacher `{scale.teacher}`, "
+        f"{scale.teacher_steps} steps, of {scale.labelled} annotated samples (and {scale.unlabelled} that are not) "
+        f"each; training in {scale.precision}, measured in float32.",
         "",
         *_about_shipped(experiment),
         f"| | parameters, millions | seeds | {headings} | hours of training |",
@@ -74,13 +74,18 @@ def _about_shipped(experiment: Experiment) -> list[str]:
     scale, shipped = experiment.scale, experiment.scale.shipped
     if shipped is None:
         return []
-    scenes = scale.world.labelled + scale.world.unlabelled
+    scenes, more = scale.world.labelled + scale.world.unlabelled, shipped.more_world
     return [
         f"The shipped bundle is another experiment: `{shipped.network}`, annotations of all {scenes} training scenes, "
-        f"{shipped.steps} steps and a second run from there ({', '.join(f'`{one}`' for one in shipped.again)}), with "
-        f"{', '.join(f'`{one}`' for one in shipped.settings)}. Its hours are those of both runs.",
+        f"{shipped.steps} steps and a second run from there ({_settings(shipped.again)}), with "
+        f"{_settings(shipped.settings)}, then a third on the annotations of {more.labelled} further scenes "
+        f"({_settings(shipped.more)}). Its hours are those of all runs.",
         "",
     ]
+
+
+def _settings(settings: Sequence[str]) -> str:
+    return ", ".join(f"`{one}`" for one in settings)
 
 
 def _row(row: SummaryRow) -> str:
@@ -143,7 +148,7 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
         return []
     lines = []
     for row in rows:
-        if row is teacher or row.row in (SHIPPED_FIRST, SHIPPED):  # those had other annotations than the teacher
+        if row is teacher or row.row in SHIPPED_ROWS:  # those had other annotations than the teacher
             continue
         shares = [
             f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"

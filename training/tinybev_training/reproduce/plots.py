@@ -21,13 +21,14 @@ def plot_scores(experiment: Experiment, path: Path) -> bool:
     Raises:
         UserError: the picture cannot be written.
     """
-    steps = [*experiment.steps_on_the_way(), experiment.scale.steps]
     canvas = Canvas(figsize=(4.5 * len(SHOWN), 6.5), layout="constrained")
     students, teacher = canvas.subplots(2, len(SHOWN), sharex=True, height_ratios=(2, 1))  # far apart on one axis
     headings = {figure.metric: figure for figure in FIGURES}
     drawn = False
     for colour, run in enumerate(experiment.curve_runs):
-        there = [step for step in steps if experiment.figures_on_the_way(run, step).is_file()]
+        there = [
+            step for step in experiment.steps_on_the_way(run) if experiment.figures_on_the_way(run, step).is_file()
+        ]
         found = {step: read_evaluation(experiment.figures_on_the_way(run, step)).tasks for step in there}
         drawn |= len(found) > 1
         for panel, metric in zip(teacher if run.row is TEACHER else students, SHOWN, strict=True):

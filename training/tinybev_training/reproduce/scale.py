@@ -6,12 +6,16 @@ only the teacher speaks; and as many held-out scenes with road networks of their
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinybev.errors import UserError
 
 LABELLED, UNLABELLED, VALIDATION, HELD_OUT, ALL = "labelled", "unlabelled", "world_val", "held_out", "world_train"
 """The splits; ``ALL`` is the first two together, with annotations: what the shipped bundle is trained on."""
+
+STUDENTS = ("alone", "s3", "s2", "s1", "self")
+"""Recipes of the students, in the order in which they are trained: one that is stopped early has answered the main
+question."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +55,31 @@ class World:
         ):
             ends[name] = (first, first + count - 1)
             first += count
-        return {**ends, ALL: (0, self.labelled + self.unlabelled - 1)}
+        there = {name: (first, last) for name, (first, last) in ends.items() if first <= last}
+        return {**there, ALL: (0, self.labelled + self.unlabelled - 1)}
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """The bundle that the demo shows: a student of its own, taught as S3, with annotations of all training scenes.
+    """The bundle that the demo shows: a student of its own, three runs, each from the weights of the one before.
+
+    The first two are taught as S3, with annotations of all training scenes; the third learns from annotations alone, of
+    further scenes.
 
     Attributes:
         network, steps: as a recipe's.
-        settings: further fields of its recipe, after those of the scale.
-        again: fields of a second run that differ from the first one's; it starts from the first one's weights.
+        settings: further fields of its first recipe, after those of the scale.
+        again: fields of the second run that differ from the first one's.
+        more: fields of the third run, after those of the scale.
+        more_world: its dataset, of which ``ALL`` and ``VALIDATION`` are used.
     """
 
     network: str
     steps: int
     settings: tuple[str, ...]
     again: tuple[str, ...]
+    more: tuple[str, ...]
+    more_world: World
 
 
 @dataclass(frozen=True)
@@ -78,10 +90,12 @@ class Scale:
         name: as ``--scale`` takes it.
         world: the dataset.
         student, teacher: networks.
-        steps: of every run, the teacher's included.
+        steps: of every student's run.
+        teacher_steps: of the teacher's.
         labelled, unlabelled: samples of a step.
         bundle_every: steps between the bundles that show the score over training.
         seeds: of the students; there is one teacher, of the first.
+        students: their recipes, of ``STUDENTS`` and in that order.
         written_teacher: whether the teacher speaks once about every sample and is read from disk from then on; else it
             is run at every step, which takes no disk and sees what augmentation makes of the images.
         precision: of training.
@@ -94,10 +108,12 @@ class Scale:
     student: str
     teacher: str
     steps: int
+    teacher_steps: int
     labelled: int
     unlabelled: int
     bundle_every: int
     seeds: tuple[int, ...]
+    students: tuple[str, ...]
     written_teacher: bool
     precision: str
     settings: tuple[str, ...]
@@ -110,10 +126,12 @@ _SMOKE = Scale(
     student="nano",
     teacher="teacher-nano",
     steps=8,
+    teacher_steps=8,
     labelled=2,
     unlabelled=1,
     bundle_every=4,
     seeds=(0,),
+    students=STUDENTS,
     written_teacher=True,
     precision="bf16",
     settings=("optimization.warmup_steps=2", "averaging.decay=0.9", "rhythm.log=1", "rhythm.validation_samples=4"),
@@ -126,10 +144,12 @@ _CPU = Scale(
     student="nano",
     teacher="teacher-nano",
     steps=2000,
+    teacher_steps=2000,
     labelled=4,
     unlabelled=2,
     bundle_every=500,
     seeds=(0, 1, 2),
+    students=STUDENTS,
     written_teacher=True,
     precision="bf16",
     settings=(
@@ -151,8 +171,24 @@ _CPU = Scale(
             "distill.weights.box=0",  # the teacher's objects stand still
         ),
         again=("seed=1", "steps=5000", "optimization.learning_rate=2e-3"),  # validation losses still fell
+        # By then training losses were below those of validation: more scenes, and no teacher that has not seen them.
+        more=("telling.ego_status=true", "seed=2", "steps=8000", "rhythm.validate=1000"),
+        more_world=World(
+            seed=21, seconds=12.0, width=352, height=198, labelled=144, unlabelled=0, validation=6, held_out=0
+        ),
     ),
 )
+
+_CPU_LONG = replace(
+    _CPU,
+    name="cpu-long",
+    steps=6000,
+    bundle_every=1500,
+    seeds=(0,),
+    students=("alone", "s3"),
+    shipped=None,
+)
+"""The main question at three times as many steps, to see what of the difference is left where learning ends."""
 
 _GPU = Scale(
     name="gpu",
@@ -162,17 +198,19 @@ _GPU = Scale(
     student="base",
     teacher="teacher-base",
     steps=40_000,
+    teacher_steps=40_000,
     labelled=16,
     unlabelled=16,
     bundle_every=5000,
     seeds=(0, 1, 2),
+    students=STUDENTS,
     written_teacher=False,
     precision="bf16",
     settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]"),
     shipped=None,
 )
 
-SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _GPU)}
+SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_LONG, _GPU)}
 """By name."""
 
 

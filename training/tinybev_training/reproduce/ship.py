@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tinybev.runtime.bundle import halved, make_bundle, read_bundle, save_bundle
 from tinybev_training.eval.results_file import read_evaluation
-from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_FIRST, Experiment, Run
+from tinybev_training.reproduce.experiment import SHIPPED, Experiment, Run
 
 LEFT_OUT = ("speed",)
 """Of the tasks: they depend on the machine."""
@@ -23,7 +23,11 @@ def write_shipped(experiment: Experiment) -> Path | None:
     if not experiment.figures(run).is_file():
         return None
     bundle, evaluation = read_bundle(experiment.bundle(run)), read_evaluation(experiment.figures(run))
-    first = read_bundle(experiment.bundle(Run(SHIPPED_FIRST, run.seed)))
+    training = dict(bundle.manifest.training)
+    told = training
+    for earlier in reversed(experiment.runs_before(run)):
+        told["before"] = dict(read_bundle(experiment.bundle(earlier)).manifest.training)
+        told = told["before"]
     metrics = {
         f"{task}.{name}": round(measure.value, 4)
         for task, measures in evaluation.tasks.items()
@@ -36,7 +40,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
         bundle.config,
         halved(bundle.weights),
         f"synthetic data only ({bundle.manifest.trained_on})",
-        {**bundle.manifest.training, "before": first.manifest.training},
+        training,
         metrics,
     )
     folder = experiment.folder / "shipped" / bundle.config.name

@@ -14,8 +14,7 @@ from tinybev_training.reproduce.experiment import (
     S2,
     S3,
     SELF,
-    SHIPPED,
-    SHIPPED_FIRST,
+    SHIPPED_ROWS,
     Experiment,
     Row,
     Run,
@@ -75,7 +74,7 @@ class SummaryRow:
         seeds: that are measured.
         differences: by metric: from the student alone, one for each seed that both have.
         command: that trained the first seed.
-        hours: of training, the mean of the seeds; with those of the run that it starts from.
+        hours: of training, the mean of the seeds; with those of the runs that it goes on from.
         machine: on which it was trained.
         side_by_side: jobs that might run at the same time.
     """
@@ -95,7 +94,7 @@ def summarize(experiment: Experiment) -> list[SummaryRow]:
     """The rows that are finished, in the table's order."""
     runs = {
         row: [run for run in experiment.runs if run.row is row and experiment.figures(run).is_file()]
-        for row in (*ROWS, SHIPPED_FIRST, SHIPPED)
+        for row in (*ROWS, *SHIPPED_ROWS)
     }
     return [_summary(experiment, row, found, runs[ALONE]) for row, found in runs.items() if found]
 
@@ -110,7 +109,7 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
         for figure in FIGURES
     }
     records = _records(experiment, runs)
-    before = _records(experiment, [Run(SHIPPED_FIRST, run.seed) for run in runs] if row is SHIPPED else [])
+    before = _records(experiment, [earlier for run in runs for earlier in experiment.runs_before(run)])
     return SummaryRow(
         row,
         find(compared[0].evaluation.tasks, "speed.parameters").value,
