@@ -163,6 +163,24 @@ def invert(a_T_b: ArrayLike) -> Array:
     return inverse
 
 
+def determinants(matrices_N33: ArrayLike) -> Array:
+    """The determinants (...) of matrices (..., 3, 3).
+
+    LAPACK hands even so small a matrix to a thread pool, and waits for it where the cores are busy with a network.
+    """
+    first, second, third = np.moveaxis(np.asarray(matrices_N33, dtype=np.float64), -2, 0)
+    return np.asarray((np.cross(first, second) * third).sum(axis=-1))
+
+
+def invert_matrices(matrices_N33: ArrayLike) -> Array:
+    """The inverses of matrices (..., 3, 3), by their cofactors; see :func:`determinants`. A singular one gives no
+    finite numbers."""
+    rows = np.moveaxis(np.asarray(matrices_N33, dtype=np.float64), -2, 0)
+    columns = [np.cross(rows[(n + 1) % 3], rows[(n + 2) % 3]) for n in range(3)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.stack(columns, axis=-1) / determinants(matrices_N33)[..., None, None])
+
+
 def transform_points(a_T_b: ArrayLike, points_b: ArrayLike) -> Array:
     """Points (N, 3) of frame b, in frame a."""
     transform = np.asarray(a_T_b, dtype=np.float64)

@@ -22,6 +22,23 @@ def test_inverse_undoes_a_transform(a_T_b: np.ndarray) -> None:
     np.testing.assert_allclose(geometry.invert(a_T_b) @ a_T_b, np.eye(4), atol=1e-9)
 
 
+matrices = st.lists(st.floats(-10, 10), min_size=18, max_size=18).map(lambda values: np.reshape(values, (2, 3, 3)))
+
+
+@given(matrices)
+def test_determinants_and_inverses_are_lapacks(matrices_233: np.ndarray) -> None:
+    expected = np.linalg.det(matrices_233)
+    np.testing.assert_allclose(geometry.determinants(matrices_233), expected, rtol=1e-9, atol=1e-9)
+    regular = np.abs(expected) > 0.1
+    np.testing.assert_allclose(
+        geometry.invert_matrices(matrices_233)[regular], np.linalg.inv(matrices_233[regular]), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_a_singular_matrix_has_no_finite_inverse() -> None:
+    assert not np.isfinite(geometry.invert_matrices(np.ones((3, 3)))).any()
+
+
 @given(quaternions)
 def test_quaternion_survives_the_matrix(quaternion: tuple[float, float, float, float]) -> None:
     rotation = geometry.rotation_from_quaternion(quaternion)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tinybev.geometry import Array, Bound
+from tinybev.geometry import Array, Bound, invert_matrices
 from tinybev.model.config import StudentConfig
 from tinybev.types import Floats
 
@@ -115,7 +115,7 @@ def _inverse(intrinsics_N33: Floats) -> Array:
     """The inverses of the intrinsics, NaN for a missing camera."""
     present = np.isfinite(intrinsics_N33).all(axis=(1, 2))
     inverse = np.full(intrinsics_N33.shape, np.nan)
-    inverse[present] = np.linalg.inv(intrinsics_N33[present])
+    inverse[present] = invert_matrices(intrinsics_N33[present])
     return inverse
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinybev.errors import UserError
-from tinybev.geometry import Array, invert
+from tinybev.geometry import Array, determinants, invert
 from tinybev.types import CameraFrame, Floats
 
 ROTATION_TOLERANCE = 1e-3
@@ -41,7 +41,7 @@ def check_calibration(camera: str, intrinsics: Floats, image_size: tuple[int, in
             f"({matrix[0, 2]:g}, {matrix[1, 2]:g}); give the calibration of this image size."
         )
     rotation = mounting[:3, :3] if mounting.shape == (4, 4) else np.zeros((3, 3))
-    orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE and np.linalg.det(rotation) > 0
+    orthonormal = np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE and determinants(rotation) > 0
     if not (np.isfinite(mounting).all() and orthonormal and np.allclose(mounting[3], [0, 0, 0, 1])):
         raise UserError(f"{camera}: expected a rigid transform as its mounting, got {mounting.tolist()}; correct it.")
 
