@@ -113,11 +113,9 @@ class Experiment:
 
     def runs_before(self, run: Run) -> tuple[Run, ...]:
         """Those whose weights a run of the shipped bundle goes on from, the first one first; of others none."""
-        return (
-            tuple(Run(row, run.seed) for row in SHIPPED_ROWS[: SHIPPED_ROWS.index(run.row)])
-            if (run.row in SHIPPED_ROWS)
-            else ()
-        )
+        if run.row not in SHIPPED_ROWS:
+            return ()
+        return tuple(Run(row, run.seed) for row in SHIPPED_ROWS[: SHIPPED_ROWS.index(run.row)])
 
     def run_folder(self, run: Run) -> Path:
         """What training leaves."""
