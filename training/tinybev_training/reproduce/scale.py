@@ -172,7 +172,7 @@ _CPU = Scale(
         ),
         again=("seed=1", "steps=5000", "optimization.learning_rate=2e-3"),  # validation losses still fell
         # By then training losses were below those of validation: more scenes, and no teacher that has not seen them.
-        more=("telling.ego_status=true", "seed=2", "steps=8000", "rhythm.validate=1000"),
+        more=("telling.ego_status=true", "seed=2", "steps=6000", "rhythm.validate=1000"),
         more_world=World(
             seed=21, seconds=12.0, width=352, height=198, labelled=144, unlabelled=0, validation=6, held_out=0
         ),
