@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from rclpy.context import Context
-from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 
@@ -77,7 +76,7 @@ class Messages:
 
 @dataclass(frozen=True)
 class Listeners:
-    """A result published until the middleware of every listener has all of its messages.
+    """A result handed to the middleware, all of its messages that somebody listens to.
 
     Attributes:
         config: of the network.
@@ -103,14 +102,10 @@ class Listeners:
         ]
         _wait_for_listeners(node, programs)
         results = made_results(self.config, OBJECTS)
-        topics = {node.resolve_topic_name(output.topic) for output in OUTPUTS}
-        outputs = [publisher for publisher in node.publishers if publisher.topic_name in topics]
 
+        # Not until every listener has acknowledged: Fast DDS asks them only every 3 s.
         def publish() -> None:
             publishers.publish(results)
-            for publisher in outputs:
-                if not publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S)):
-                    raise UserError(f"{publisher.topic_name}: expected its listeners to take it; one stands still.")
 
         return publish
 
