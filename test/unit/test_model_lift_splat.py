@@ -160,7 +160,7 @@ def test_no_camera_at_all_gives_an_empty_grid() -> None:
 
 def test_rays_and_depths_are_the_inverse_of_projection() -> None:
     rig = ring_rig(COARSE.image_size)
-    points = pixel_rays(COARSE, rig.intrinsics)[4] * depth_centers(COARSE)[3]
+    points = np.moveaxis(pixel_rays(COARSE, rig.intrinsics)[4], 0, -1) * depth_centers(COARSE)[3]
     pixels, depths = project(points.reshape(-1, 3), rig.intrinsics[4])
     assert depths == pytest.approx(2 + 3.5 * 4)
     assert pixels.reshape(2, 4, 2)[1, 2] == pytest.approx([2 * 16 + 7.5, 1 * 16 + 7.5])

@@ -7,6 +7,8 @@ two-dimensional, so a few dozen vectorised iterations converge.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tinybev.geometry import Array
@@ -31,9 +33,8 @@ def refine_plan(raw_positions: Floats, occupancy: Occupancy, threshold: float) -
     """
     raw = np.asarray(raw_positions, dtype=np.float64)
     x, y = occupancy.grid.cell_centers()
-    cell_area = occupancy.grid.x_bound[2] * occupancy.grid.y_bound[2]
     last = len(occupancy.probability) - 1
-    refined = raw.copy()
+    steps, cells, weights = [], [], []
     for t, start in enumerate(raw):
         rows, columns = (
             np.flatnonzero(np.abs(x - start[0]) <= RADIUS_M),
@@ -42,8 +43,13 @@ def refine_plan(raw_positions: Floats, occupancy: Occupancy, threshold: float) -
         near = occupancy.probability[min(t + 1, last)][np.ix_(rows, columns)]
         row, column = np.nonzero(near >= threshold)
         if len(row):
-            cells = np.stack([x[rows[row]], y[columns[column]]], axis=1)
-            refined[t] = _descend(start, cells, WEIGHT * cell_area * near[row, column])
+            steps.append(t)
+            cells.append(np.stack([x[rows[row]], y[columns[column]]]))
+            weights.append(near[row, column])
+    refined = raw.copy()
+    if steps:
+        cell_area = occupancy.grid.x_bound[2] * occupancy.grid.y_bound[2]
+        refined[steps] = _descend(raw[steps].T, cells, WEIGHT * cell_area * np.concatenate(weights)).T
     return refined
 
 
@@ -53,12 +59,17 @@ def plan_cost(position: Floats, start: Floats, cells: Floats, weights: Floats) -
     return float(((position - start) ** 2).sum() + (weights * np.exp(-squared / (2 * SIGMA_M**2))).sum())
 
 
-def _descend(start: Floats, cells: Floats, weights: Floats) -> Array:
-    """The minimum of :func:`plan_cost` downhill from ``start``."""
-    position = np.array(start, dtype=np.float64)
+def _descend(start_2S: Array, cells: Sequence[Array], weight_C: Array) -> Array:
+    """The minima (2, S) of :func:`plan_cost` downhill from so many starts, each with cells (2, M) of its own, at least
+    one; the weights are those of all cells, one start after the other."""
+    counts = [one.shape[1] for one in cells]
+    first_S = np.cumsum([0, *counts[:-1]])
+    owner_C = np.repeat(np.arange(len(counts)), counts)
+    cell_2C = np.concatenate(cells, axis=1)
+    position_2S = start_2S.copy()
     for _ in range(ITERATIONS):
-        away = position - cells
-        penalty = weights * np.exp(-(away**2).sum(axis=1) / (2 * SIGMA_M**2))
-        gradient = 2 * (position - start) - (penalty[:, None] * away).sum(axis=0) / SIGMA_M**2
-        position -= STEP * gradient
-    return position
+        away_2C = position_2S[:, owner_C] - cell_2C
+        penalty_C = weight_C * np.exp((away_2C**2).sum(axis=0) / (-2 * SIGMA_M**2))
+        push_2S = np.add.reduceat(penalty_C * away_2C, first_S, axis=1) / SIGMA_M**2
+        position_2S -= STEP * (2 * (position_2S - start_2S) - push_2S)
+    return position_2S

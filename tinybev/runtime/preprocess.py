@@ -74,8 +74,9 @@ class PreparedFrame:
 class Preprocessor:
     """Prepares frames; remembers the last geometry, which stays the same while the vehicle stands.
 
-    One thread may decode a frame while another one completes the frame before. Decoding uses no PyTorch, whose pool of
-    threads belongs to the thread that calls it: a second pool would compete with the network's for the cores.
+    One thread may decode a frame while another one completes the frame before. The threads here call no operator of
+    PyTorch, whose pool belongs to the thread that calls it: a second pool would compete with the network's for the
+    cores.
     """
 
     def __init__(self, config: StudentConfig, use_ego_status: bool, device: str = "cpu") -> None:
@@ -159,10 +160,12 @@ class Preprocessor:
             n = CAMERAS.index(camera)
             images_NHW3[n], intrinsics_N33[n] = view.pixels, view.intrinsics
             base_T_camera_N44[n] = mounting_at_reference(frame.images[camera], frame.map_T_base)
+        # Beside the images, on a thread that is idle by now: both take about as long.
+        splat = self._pool.submit(self._splat_indices, intrinsics_N33, base_T_camera_N44)
         return StudentInputs(
             images_BN3HW=normalised_images(images_NHW3, self._config, self._device)[None],
             intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
-            splat=self._splat_indices(intrinsics_N33, base_T_camera_N44),
+            splat=splat.result(),
             conditions=plan_conditions(frame.goal, frame.ego if self._use_ego_status else None),
         )
 

@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 
 import tinybev_ros.msg as msgs
 from tinybev.geometry import BevGrid
-from tinybev.types import Floats, Occupancy, WeightsInfo
+from tinybev.types import Floats, Ints, Occupancy, WeightsInfo
 from tinybev_ros.conversions.objects import model_info_to_msg
 
 
@@ -54,9 +54,6 @@ def msg_to_occupancy(message: OccupancyGrid) -> tuple[Floats, BevGrid]:
 
 def forecast_to_msg(occupancy: Occupancy, header: Header, weights: WeightsInfo) -> msgs.OccupancyForecast:
     """Every step of the occupancy, with the occupying objects."""
-    # Past 65535 tracks the ids wrap within 1..65535, so that no object becomes 0, which is none.
-    instances = occupancy.instances.astype(np.int64)
-    wrapped = np.where(instances > 0, (instances - 1) % 0xFFFF + 1, 0)
     return msgs.OccupancyForecast(
         header=header,
         model=model_info_to_msg(weights),
@@ -64,7 +61,7 @@ def forecast_to_msg(occupancy: Occupancy, header: Header, weights: WeightsInfo) 
         steps=len(occupancy.probability),
         info=grid_to_msg(occupancy.grid, header),
         data=_percent(occupancy.probability),
-        instances=array("H", _ros_layout(wrapped).astype(np.uint16).tobytes()),
+        instances=array("H", _ros_layout(_wrapped(occupancy.instances)).tobytes()),
     )
 
 
@@ -78,6 +75,14 @@ def msg_to_forecast(message: msgs.OccupancyForecast) -> Occupancy:
         grid=msg_to_grid(message.info),
         time_step_s=message.time_step,
     )
+
+
+def _wrapped(instances_TXY: Ints) -> NDArray[np.uint16]:
+    """The ids in 16 bits: past 65535 tracks they wrap within 1..65535, so that no object becomes 0, which is none."""
+    wrapped_TXY = np.zeros(instances_TXY.shape, dtype=np.uint16)
+    occupied = np.nonzero(instances_TXY > 0)  # few cells are
+    wrapped_TXY[occupied] = (instances_TXY[occupied] - 1) % 0xFFFF + 1
+    return wrapped_TXY
 
 
 def _ros_layout(steps_TXY: NDArray) -> NDArray:

@@ -98,7 +98,7 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-long, gpu, got 'huge'"):
+    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-long, cpu-plateau, gpu, got 'huge'"):
         find_scale("huge")
 
 

@@ -31,18 +31,17 @@ def decode_occupancy(
         time_step_s: between steps.
         threshold: from this probability on a cell belongs to an object.
     """
-    # float64 keeps the sum of tiny exponentials exact enough for any logit.
-    probability_TXY = 1.0 / (1.0 + np.exp(-np.clip(outputs.logits_BTXY[0].numpy(), -50.0, 50.0)))
+    probability_TXY = outputs.logits_BTXY[0].sigmoid().numpy()
     flow_T2XY = outputs.flow_BT2XY[0].numpy()
     x, y = grid.cell_centers()
-    center_2XY = np.stack(np.meshgrid(x, y, indexing="ij"))
     vehicle = np.isin(detections.class_ids, [DETECTION_CLASSES.index(name) for name in VEHICLES])
     ids, centers = detections.track_ids[vehicle], detections.centers[vehicle, :2]
     instances_TXY = np.zeros(probability_TXY.shape, dtype=np.int64)
     for step, occupied_XY in enumerate(probability_TXY >= threshold):
-        cells = center_2XY[:, occupied_XY].T
-        cell_ids = _nearest_id(cells + flow_T2XY[step][:, occupied_XY].T, ids, centers)
-        instances_TXY[step][occupied_XY] = cell_ids
+        row, column = np.divmod(np.flatnonzero(occupied_XY), grid.shape[1])
+        cells = np.stack([x[row], y[column]], axis=1)
+        cell_ids = _nearest_id(cells + flow_T2XY[step][:, row, column].T, ids, centers)
+        instances_TXY[step][row, column] = cell_ids
         ids, centers = _means(cell_ids, cells)
     return Occupancy(probability_TXY, instances_TXY, grid, time_step_s)
 

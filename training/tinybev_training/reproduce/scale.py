@@ -190,6 +190,9 @@ _CPU_LONG = replace(
 )
 """The main question at more than twice as many steps, to see what of the difference is left where learning ends."""
 
+_CPU_PLATEAU = replace(_CPU_LONG, name="cpu-plateau", steps=9000, bundle_every=3000)
+"""And at more than four times as many: what more steps add from scale to scale shows how far the plateau is."""
+
 _GPU = Scale(
     name="gpu",
     world=World(
@@ -210,7 +213,7 @@ _GPU = Scale(
     shipped=None,
 )
 
-SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_LONG, _GPU)}
+SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_LONG, _CPU_PLATEAU, _GPU)}
 """By name."""
 
 
