@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from tinybev.bench import disturbance
 from tinybev.bench.decode import DECODERS
 from tinybev.bench.disturbance import Stopwatch, waited_us
+from tinybev.bench.foreign_load import peak_memory_mb
 from tinybev.bench.interleaved import Sample, Timing, Work, time_in_turns
 from tinybev.bench.made_frame import IMAGE_SIZE, made_frame
 from tinybev.bench.speed_row import SpeedRow, speed_row
@@ -68,6 +70,13 @@ def test_variants_take_turns_and_one_that_cannot_run_says_why() -> None:
         assert len(timing.samples) == 3
         assert all(sample.wall_s > 0 for sample in timing.samples)
         assert timing.peak_memory_mb > 1
+
+
+def test_memory_is_that_of_the_variant_and_not_of_who_started_it() -> None:
+    here = np.ones(40_000_000)  # 305 MiB
+    timings, _ = time_in_turns({"few": Count(10)}, rounds=1)
+    assert here.sum() == 40_000_000
+    assert timings["few"].peak_memory_mb < (peak_memory_mb(os.getpid()) or 0) - 250
 
 
 def test_disturbed_samples_are_left_out_where_enough_are_clean() -> None:

@@ -7,7 +7,7 @@ threads that pin or spin, so each has a process of its own; while one is timed t
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tinybev.bench.disturbance import Stopwatch
+from tinybev.bench.foreign_load import peak_memory_mb
 from tinybev.errors import UserError
 
 MIN_CLEAN = 3
@@ -40,7 +41,7 @@ class Timing:
 
     Attributes:
         samples: all turns.
-        peak_memory_mb: resident memory of its process at its highest.
+        peak_memory_mb: resident memory of its process at its highest, MiB; 0 where it is not told.
     """
 
     samples: tuple[Sample, ...]
@@ -114,7 +115,8 @@ def _serve(parent: Connection, prepare: Prepare) -> None:
             work()
             with Stopwatch() as stopwatch:
                 work()
-            peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            # Not the process's ru_maxrss, which begins with what its parent had.
+            peak_mb = peak_memory_mb(os.getpid()) or 0.0
             parent.send((stopwatch.wall_s, stopwatch.disturbed, peak_mb))
     except (EOFError, KeyboardInterrupt):
         return  # the bench was interrupted

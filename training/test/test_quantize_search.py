@@ -30,6 +30,15 @@ def test_what_costs_most_is_kept_first_and_no_more_than_needed() -> None:
     assert "| stem, head | +0.30 |" in table(tried)
 
 
+def test_a_metric_that_needs_one_module_does_not_hide_what_the_others_need() -> None:
+    def measure(kept: Sequence[str]) -> Losses:
+        noise = 0.01 * len(kept)  # of the plan, where its head is in int8
+        return {"planning.uniad.L2_avg": 0.0 if "planning" in kept else 1.0 - noise, **additive(kept)}
+
+    tried = search([*COSTS, "planning"], 0.01, measure)
+    assert tried[-1].kept == ("planning", "stem", "head")
+
+
 def test_all_are_kept_where_nothing_helps() -> None:
     tried = search(list(COSTS), 0.01, lambda kept: {"map.IoU": 0.5})
     assert set(tried[-1].kept) == set(COSTS)

@@ -64,19 +64,22 @@ def search(groups: Sequence[str], limit: float, measure: Measure) -> list[Tried]
     """All that was tried; the last one is the choice.
 
     All in int8 first. Where that loses more than ``limit``, each group alone in floating point; then groups are kept
-    one more at a time, in the order of what they recovered alone, until it holds or all are kept.
+    one more at a time, until it holds or all are kept: each time the one that alone leaves the least loss of the metric
+    that now loses most. So a group that one metric cannot do without does not hide what the others need.
     """
     tried = [Tried((), measure(()))]
     if tried[0].worst <= limit:
         return tried
-    alone = [Tried((group,), measure((group,))) for group in groups]
-    tried += alone
-    ordered = [one.kept[0] for one in sorted(alone, key=lambda one: one.worst)]
-    for count in range(1, len(ordered) + 1):
-        kept = tuple(ordered[:count])
-        tried.append(Tried(kept, alone[groups.index(kept[0])].losses if count == 1 else measure(kept)))
-        if tried[-1].worst <= limit:
-            break
+    alone = {group: Tried((group,), measure((group,))) for group in groups}
+    tried += alone.values()
+    chosen = tried[0]
+    while chosen.worst > limit and len(chosen.kept) < len(groups):
+        metric = max(chosen.losses, key=lambda one: chosen.losses[one])
+        left = [group for group in groups if group not in chosen.kept]
+        group = min(left, key=lambda one: alone[one].losses[metric])
+        kept = (*chosen.kept, group)
+        chosen = Tried(kept, measure(kept) if chosen.kept else alone[group].losses)
+        tried.append(chosen)
     return tried
 
 
