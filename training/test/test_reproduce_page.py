@@ -30,6 +30,7 @@ def measured(experiment: Experiment, run: Run, mean_ap: float, l2_by_scene: dict
     tasks = {
         "detection": {"mAP": Measure(mean_ap, 10)},
         "planning": {"uniad.L2_3s": Measure(sum(l2_by_scene.values()) / len(l2_by_scene), 10)},
+        "rings": {f"vehicle.{ring}.AP_2m": Measure(mean_ap / 2, 10) for ring in ("0-10m", "30-45m")},
         "speed": {"parameters": Measure(20e6 if run.row is TEACHER else 4e6, 1)},
     }
     write_evaluation(experiment.figures(run), Evaluation({"source": run.name}, tasks, scenes))
@@ -57,6 +58,8 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     assert "| S3: joint, region-aware | +12.0 ± 4.2 | - |" in text
     assert "- S3: joint, region-aware: mAP 88 %, L2 at 3 s 210 %; 80 % fewer parameters." in text
     assert "- student alone, on a CPU, 2 jobs side by side:\n  `tinybev train alone-seed0`" in text
+    assert "| | 0 to 10 m | 10 to 20 m | 20 to 30 m | 30 to 45 m |" in text
+    assert "| student alone | 16.0 ± 1.4 | - | - | 16.0 ± 1.4 |" in text
     assert "![](images/scores.png)" in text
     assert "**Not measured yet:** S2: output level (seed 0, 1); S1: feature level (seed 0, 1); " in text
 

@@ -10,9 +10,10 @@ from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import ALONE, SHIPPED_ROWS, TEACHER, Experiment
-from tinybev_training.reproduce.summary import FIGURES, Cell, Figure, SummaryRow
+from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow
 
 _NOTHING = Cell((), None)
+_ABSENT = "-"
 
 
 def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequence[str]) -> str:
@@ -43,6 +44,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         "",
         *_differences(rows),
         *_of_the_teacher(rows),
+        *_by_distance(rows),
         "How each row was trained:",
         "",
         *(f"- {row.row.title}, on {row.machine}{_beside(row)}:\n  `{row.command}`" for row in rows),
@@ -108,7 +110,7 @@ def _missing(experiment: Experiment, rows: Sequence[SummaryRow]) -> list[str]:
 def _cell(cell: Cell, figure: Figure, sign: str = "") -> str:
     values = [value * figure.scale for value in cell.values if math.isfinite(value)]
     if not values:
-        return "-"
+        return _ABSENT
     mean = sum(values) / len(values)
     text = f"{mean:{sign}.{figure.digits}f}"
     if len(values) > 1:
@@ -160,6 +162,25 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
         fewer = 100 * (1 - row.parameters / teacher.parameters)
         lines.append(f"- {row.row.title}: {', '.join(shares)}; {fewer:.0f} % fewer parameters.")
     return ["Of the teacher's figures (of errors and collisions, less is better):", "", *lines, ""] if lines else []
+
+
+def _by_distance(rows: Sequence[SummaryRow]) -> list[str]:
+    """Vehicle AP near and far."""
+    lines = []
+    for row in rows:
+        cells = [_cell(row.cells[figure.metric], figure) for figure in DISTANCES]
+        if any(cell != _ABSENT for cell in cells):
+            lines.append(f"| {row.row.title} | {' | '.join(cells)} |")
+    if not lines:
+        return []
+    return [
+        "Vehicle AP at 2 m by distance from the vehicle, %:",
+        "",
+        "| | " + " | ".join(figure.heading for figure in DISTANCES) + " |",
+        "| --- |" + " ---: |" * len(DISTANCES),
+        *lines,
+        "",
+    ]
 
 
 def _beside(row: SummaryRow) -> str:

@@ -45,6 +45,11 @@ FIGURES = (
 )
 """Of the table; ``tinybev eval --json`` has more."""
 
+DISTANCES = tuple(
+    Figure(f"rings.vehicle.{ring}.AP_2m", ring.replace("-", " to ").replace("m", " m"), 100, 1)
+    for ring in ("0-10m", "10-20m", "20-30m", "30-45m")
+)
+"""Vehicle AP by distance from the ego, of the table that shows where a student falls behind its teacher."""
 
 _COMPARED = (S1, S2, S3, SELF)
 """With the student alone: of the same size, and trained with the same annotations as long."""
@@ -106,7 +111,7 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
         figure.metric: Cell(
             tuple(find(each.evaluation.tasks, figure.metric).value for each in compared), own.get(figure.metric)
         )
-        for figure in FIGURES
+        for figure in (*FIGURES, *DISTANCES)
     }
     records = _records(experiment, runs)
     before = _records(experiment, [earlier for run in runs for earlier in experiment.runs_before(run)])
