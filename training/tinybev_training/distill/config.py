@@ -44,11 +44,11 @@ class DistillConfig:
 FEATURE_LEVEL = DistillConfig(DistillWeights(feature=1.0))
 """S1: the shared features alone."""
 
-OUTPUT_LEVEL = DistillConfig(DistillWeights(heatmap=1.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05))
+OUTPUT_LEVEL = DistillConfig(DistillWeights(heatmap=2.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05))
 """S2: every head's output."""
 
 JOINT = DistillConfig(
-    DistillWeights(feature=1.0, heatmap=1.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05),
+    DistillWeights(feature=1.0, heatmap=2.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05),
     regions=RegionConfig(),
 )
 """S3: features and outputs, weighted by region."""

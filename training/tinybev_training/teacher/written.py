@@ -3,12 +3,14 @@
 Running a teacher that is five times the student's size, with an earlier keyframe besides, costs most of a step's time.
 Written down it costs one look at each sample, and training reads. What is lost: the teacher sees the images as they
 are, without the student's changes of colour, crop and missing cameras; and features between cells are interpolated
-where the world is turned. See ``docs/teachers.md``.
+where the world is turned. Interpolation would flatten object centres, which are one cell wide, so those are put where
+the turned objects are. See ``docs/teachers.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,10 +19,16 @@ from torch import Tensor
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
 from tinybev_training.data.batch import Batch
+from tinybev_training.losses.boxes import grid_places
 from tinybev_training.teacher.moved_grid import move_points, resample_moved, turn_vectors
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
 from tinybev_training.teacher.sample_files import SampleFiles
 from tinybev_training.teacher.sample_outputs import read_outputs
+
+_LEAST_PROBABILITY = 1e-6
+"""So that a logit is finite."""
+_SMALLEST_TURN = 1e-9
+"""Sine of an angle: what is smaller is rounding."""
 
 
 class WrittenTeacher:
@@ -62,7 +70,10 @@ class WrittenTeacher:
         said = [self._said(token) for token in batch.tokens]
         grids = [self._on_grid(batch, said, pick) for pick in (_bev, _heatmap, _map, _occupancy)]
         bev, heatmap, map_, occupancy = grids
-        return TeacherOutputs(bev, heatmap, _agents(batch, said, self._like), map_, occupancy, self._plan(batch, said))
+        agents = _agents(batch, said, self._like)
+        if heatmap is not None and agents is not None:
+            heatmap = _with_centers(heatmap, agents, _is_turned(batch.augmented_T_base_B44))
+        return TeacherOutputs(bev, heatmap, agents, map_, occupancy, self._plan(batch, said))
 
     def _said(self, token: str) -> TeacherOutputs | None:
         path = self.files.find(token)
@@ -102,6 +113,23 @@ class WrittenTeacher:
         # Turned or mirrored front to back, the ego does not drive along its x axis, which no planner has learnt.
         forward_B = batch.augmented_T_base_B44[:, 0, 0] > 1 - 1e-9
         return TeacherPlan(turn_vectors(batch.augmented_T_base_B44, position_BT2.to(mask_B.device)), mask_B & forward_B)
+
+
+def _is_turned(augmented_T_base_B44: Tensor) -> Tensor:
+    """(B,): whether cells fall between cells; mirroring, and no change at all, take cells to cells."""
+    return augmented_T_base_B44[:, 0, 1].abs() > _SMALLEST_TURN
+
+
+def _with_centers(heatmap: GridOutput, agents: TeacherAgents, turned_B: Tensor) -> GridOutput:
+    """The heatmap of turned samples raised at the cell of each agent to what the teacher said of it, class by class."""
+    places = grid_places(agents.centers_BA3[..., :2], heatmap.grid)
+    raised_BA = agents.mask_BA & places.inside_BA & turned_B[:, None]
+    said_BAK = torch.logit(agents.probability_BAK.float(), eps=_LEAST_PROBABILITY)
+    said_BKA = said_BAK.masked_fill(~raised_BA[..., None], -torch.inf).transpose(1, 2)
+    values_BKG = heatmap.values_BCXY.flatten(2)
+    cell_BKA = places.cell_BA[:, None].expand_as(said_BKA)
+    values_BKG = values_BKG.scatter_reduce(2, cell_BKA, said_BKA.to(values_BKG.dtype), "amax")
+    return replace(heatmap, values_BCXY=values_BKG.view_as(heatmap.values_BCXY))
 
 
 def _bev(outputs: TeacherOutputs) -> GridOutput | None:
