@@ -216,7 +216,7 @@ def _run_recording(job: Job, pipeline: Pipeline) -> dict[str, Any]:
             if not built.continues:
                 pipeline.reset()
             try:
-                results = pipeline.run(built.frame)
+                results = pipeline.run(built.frame, spread=False)
             except UserError as error:
                 complaints.raise_about("inference", str(error))
                 continue

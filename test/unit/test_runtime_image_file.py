@@ -23,6 +23,17 @@ def test_size_and_colours_are_read(file: bytes) -> None:
     assert np.abs(decoded.astype(int) - PIXELS).mean() < 3  # red and blue exchanged would be far off
 
 
+@pytest.mark.parametrize(("target_width", "share"), [(160, 1), (81, 1), (80, 2), (41, 2), (40, 4), (10, 4)])
+def test_a_file_is_decoded_no_larger_than_it_is_needed_and_nothing_shifts(target_width: int, share: int) -> None:
+    pixels = picture((96, 160))
+    decoded = decode_image_file(jpeg(pixels), target_width)
+    assert decoded.shape == (96 // share, 160 // share, 3)
+    means = pixels.reshape(96 // share, share, 160 // share, share, 3).mean(axis=(1, 3))
+    assert np.abs(decoded - means).mean() < 3
+    if share > 1:
+        assert np.abs(np.roll(decoded, 1, axis=1) - means).mean() > np.abs(decoded - means).mean()
+
+
 def test_a_progressive_jpeg_is_read() -> None:
     file = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode_image_file(file, target_width=160).shape == (90, 160, 3)

@@ -55,7 +55,7 @@ class Crop:
         return change @ full
 
     def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The kept pixels (h, w, 3) of an image (H, W, 3) of the full size, or decoded at half of it."""
+        """The kept pixels (h, w, 3) of an image (H, W, 3) of the full size, or decoded at a part of it."""
         height, width = self.resized
         if image.shape[:2] != self.resized:
             # Below half the size, linear interpolation would skip pixels.

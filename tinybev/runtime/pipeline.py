@@ -106,8 +106,10 @@ class Pipeline:
         self.reset()
         self._decoder.start_anew()
 
-    def run(self, frame: Frame) -> Results:
+    def run(self, frame: Frame, *, spread: bool = True) -> Results:
         """The results of one frame. Frames come in the order of their stamps; call :meth:`reset` where they do not.
+
+        Its images are decoded over several threads or, where it is not to ``spread``, on this one alone.
 
         A camera without an image, with a damaged image or with an impossible calibration counts as missing: nothing
         is lifted from it.
@@ -115,7 +117,7 @@ class Pipeline:
         Raises:
             UserError: no camera is usable.
         """
-        return self.conclude(self.infer(self.decode(frame)))
+        return self.conclude(self.infer(self.decode(frame, spread=spread)))
 
     def decode(self, frame: Frame, *, spread: bool = True) -> DecodedFrame:
         """Decodes the images of a frame, over several threads or on the calling one alone.
