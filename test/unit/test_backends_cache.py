@@ -12,9 +12,11 @@ from tinybev.cli import main
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
 from tinybev.model.student import Student, seeded_student
+from tinybev.runtime.backends import export_cache
 from tinybev.runtime.backends.export_cache import cache_folder, cached_export, export_parts
 from tinybev.runtime.backends.parts import Part
 from tinybev.runtime.bundle import Bundle, make_bundle
+from tinybev.runtime.export import IDENTITY_FILE
 
 
 def bundle_of(seed: int = 0, **changes: object) -> Bundle:
@@ -68,16 +70,21 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
 
 def test_every_part_of_the_identity_names_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINYBEV_CACHE", str(tmp_path))
-    versions = {"torch": "1"}
+    installed = {"torch": "1", "onnx": "1"}
+    monkeypatch.setattr(export_cache.metadata, "version", installed.__getitem__)
+    packages = ("torch", "onnx")
     folders = [
-        cached_export(bundle_of(), versions),
-        cached_export(bundle_of(seed=1), versions),
-        cached_export(bundle_of(max_agents=7), versions),  # the same weights in another configuration
-        cached_export(bundle_of(), {"torch": "2"}),
+        cached_export(bundle_of(), packages),
+        cached_export(bundle_of(seed=1), packages),
+        cached_export(bundle_of(max_agents=7), packages),  # the same weights in another configuration
+        cached_export(bundle_of(), ("torch",)),
     ]
+    installed["onnx"] = "2"
+    folders.append(cached_export(bundle_of(), packages))
+    installed["onnx"] = "1"
     assert bundle_of().info.sha256 == bundle_of(max_agents=7).info.sha256
     assert len(set(folders)) == len(folders)
-    assert cached_export(bundle_of(), versions) == folders[0]
+    assert cached_export(bundle_of(), packages) == folders[0]
     assert {folder.parent for folder in folders} == {tmp_path}
 
 
@@ -90,12 +97,11 @@ def test_the_cache_is_the_users_unless_it_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_damaged_export_is_refused_with_the_folder_to_remove(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    openvino = pytest.importorskip("openvino")
-    torch = pytest.importorskip("torch")
-    from tinybev.runtime.backends.openvino_runtime import open_openvino
+    pytest.importorskip("openvino")
+    from tinybev.runtime.backends.openvino_runtime import PACKAGES, open_openvino
 
     monkeypatch.setenv("TINYBEV_CACHE", str(tmp_path))
-    folder = cached_export(bundle_of(), {"torch": torch.__version__, "openvino": openvino.__version__})
+    folder = cached_export(bundle_of(), PACKAGES)
     folder.mkdir(parents=True)
     for name in ("image", "bev"):
         (folder / f"{name}.xml").write_text("<net")
@@ -127,3 +133,6 @@ def test_the_command_writes_onnx_that_shape_inference_and_the_manifest_agree_on(
     assert {path: path.stat().st_mtime_ns for path in folder.glob("*.onnx")} == stamps
     assert main(["export", "untrained:nano:1", *command[2:]]) == 2
     assert "expected an export of this bundle, got another's" in capsys.readouterr().err
+    (folder / IDENTITY_FILE).write_text("of another version")
+    assert main(command) == 2
+    assert "expected an export by this version of the network and of torch, onnx, onnxscript" in capsys.readouterr().err

@@ -6,22 +6,49 @@ The formats of other runtimes are two files, ``image`` and ``bev``, with the poo
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tinybev.errors import UserError
 from tinybev.model.config import VARIANTS, find_variant
 from tinybev.runtime.backends import onnx_export, openvino_runtime
-from tinybev.runtime.backends.export_cache import WritePart, export_parts
+from tinybev.runtime.backends.export_cache import WritePart, export_identity, export_parts
 from tinybev.runtime.bundle import MANIFEST_FILE, UNTRAINED, Bundle, load_bundle, make_bundle, read_weights, save_bundle
 
 BUNDLES_FOLDER = Path("out/bundles")
 BUNDLE_FORMAT = "bundle"
-NETWORK_FORMATS: Mapping[str, tuple[str, WritePart]] = {
-    "onnx": (onnx_export.SUFFIX, onnx_export.write_onnx),
-    "openvino": (openvino_runtime.SUFFIX, openvino_runtime.write_openvino),
+IDENTITY_FILE = "export.txt"
+"""Says of which network code and packages an export is."""
+
+
+class NetworkFormat(NamedTuple):
+    """A format that other runtimes read.
+
+    Attributes:
+        suffix: of its files.
+        write: writes a part.
+        packages: that do it.
+        check: raises a UserError where one of them is not installed.
+    """
+
+    suffix: str
+    write: WritePart
+    packages: tuple[str, ...]
+    check: Callable[[], object]
+
+
+NETWORK_FORMATS: Mapping[str, NetworkFormat] = {
+    "onnx": NetworkFormat(
+        onnx_export.SUFFIX, onnx_export.write_onnx, onnx_export.PACKAGES, onnx_export.require_packages
+    ),
+    "openvino": NetworkFormat(
+        openvino_runtime.SUFFIX,
+        openvino_runtime.write_openvino,
+        openvino_runtime.PACKAGES,
+        lambda: openvino_runtime.import_openvino("openvino"),
+    ),
 }
-"""Suffix and writer of each format that other runtimes read."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,20 +91,30 @@ def write_network(bundle: Bundle, folder: Path, format_name: str) -> None:
     What an interrupted export of the same bundle left is kept, so that only the rest is written.
 
     Raises:
-        UserError: the folder belongs to another bundle or cannot be written to, or a package is missing.
+        UserError: the folder belongs to another bundle or another version, or cannot be written to, or a package is
+            missing.
     """
+    form = NETWORK_FORMATS[format_name]
+    form.check()
     manifest_path, manifest_text = folder / MANIFEST_FILE, bundle.manifest.to_json()
+    identity_path, identity = folder / IDENTITY_FILE, export_identity(bundle, form.packages)
     if manifest_path.is_file():
         if manifest_path.read_text(encoding="utf-8") != manifest_text:
             raise UserError(f"{folder}: expected an export of this bundle, got another's; name another folder.")
+        if not identity_path.is_file() or identity_path.read_text(encoding="utf-8") != identity:
+            raise UserError(
+                f"{folder}: expected an export by this version of the network and of {', '.join(form.packages)}, got "
+                "another version's; remove it, or name another folder."
+            )
     elif folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder}: expected an empty folder, or an export of this bundle; name another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        identity_path.write_text(identity, encoding="utf-8")
         manifest_path.write_text(manifest_text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: expected a place that can be written to, got {error}.") from error
-    export_parts(bundle.build_student, folder, *NETWORK_FORMATS[format_name])
+    export_parts(bundle.build_student, folder, form.suffix, form.write)
 
 
 def _read_source(arguments: argparse.Namespace) -> Bundle:

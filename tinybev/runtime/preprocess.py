@@ -90,7 +90,9 @@ class Preprocessor:
         self._config = config
         self._device = torch.device(device)
         self._use_ego_status = use_ego_status
-        cv2.setNumThreads(1)  # of the whole process: its own pool would compete with the one below and with the network's
+        cv2.setNumThreads(
+            1
+        )  # of the whole process: its own pool would compete with the one below and with the network's
         self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="tinybev-decode")
         self._geometry: tuple[bytes, SplatIndices] | None = None
 

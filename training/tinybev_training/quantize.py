@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
 
 from tinybev.errors import UserError
 from tinybev.model.student import StudentInputs
-from tinybev.runtime.backends.openvino_int8 import INT8, Calibration, int8_folder
+from tinybev.runtime.backends.export_cache import CACHE_VARIABLE
+from tinybev.runtime.backends.openvino_int8 import INT8, Calibration
 from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.options import AUTO, PipelineOptions
 from tinybev.runtime.pipeline import tells_ego_status
@@ -71,7 +73,7 @@ def _frames(dataset: NuScenesDataset, preprocessor: Preprocessor, count: int) ->
 
 
 def _checked(calibration: Calibration, args: argparse.Namespace) -> Path:
-    """Quantizes with as few modules in floating point as the limit allows; what could not be checked is not left.
+    """Quantizes with as few modules in floating point as the limit allows; nothing changes before that is known.
 
     Raises:
         UserError: the limit does not hold whatever is kept.
@@ -86,20 +88,29 @@ def _checked(calibration: Calibration, args: argparse.Namespace) -> Path:
         tqdm.write(f"{', '.join(kept) or 'nothing'} in floating point: at worst {found[worst]:+.2%} ({worst})")
         return found
 
-    chosen = False
-    try:
+    with _other_cache():  # what is only tried is never what the vehicle finds
         tried = search(calibration.groups, args.limit, losses)
-        print(table(tried))
-        chosen = tried[-1].worst <= args.limit
-    finally:
-        if not chosen:
-            shutil.rmtree(int8_folder(load_bundle(args.bundle)), ignore_errors=True)
-    if not chosen:
+    print(table(tried))
+    if tried[-1].worst > args.limit:
         raise UserError(
             f"expected a loss of at most {args.limit:.1%}, got {tried[-1].worst:.1%} with every module in floating "
             "point: what is not int8 computes in bfloat16; choose openvino."
         )
     return calibration.quantize(tried[-1].kept)
+
+
+@contextmanager
+def _other_cache() -> Iterator[None]:
+    """Exports go to a folder that is gone afterwards."""
+    before = os.environ.get(CACHE_VARIABLE)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[CACHE_VARIABLE] = folder
+        try:
+            yield
+        finally:
+            del os.environ[CACHE_VARIABLE]
+            if before is not None:
+                os.environ[CACHE_VARIABLE] = before
 
 
 def _tasks(split: Split, args: argparse.Namespace, backend: str) -> Tasks:

@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from tinybev import model
@@ -23,6 +24,7 @@ from tinybev.runtime.bundle import Bundle
 
 CACHE_VARIABLE = "TINYBEV_CACHE"
 """Environment variable that names another folder than ``~/.cache/tinybev``."""
+_EXPORTERS = ("parts.py", "torch_export.py", "onnx_export.py", "openvino_runtime.py", "openvino_tail.py")
 WritePart = Callable[[Part, Path], None]
 """Writes the files of one part into an empty folder: ``PART.SUFFIX`` of the format, and what belongs to it."""
 
@@ -34,21 +36,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tinybev"
 
 
-def cached_export(bundle: Bundle, versions: Mapping[str, str]) -> Path:
-    """The folder of the cache for this bundle's exports.
+def cached_export(bundle: Bundle, packages: Sequence[str]) -> Path:
+    """The folder of the cache for this bundle's exports; arguments as of :func:`export_identity`."""
+    return cache_folder() / f"{bundle.config.name}-{export_identity(bundle, packages)}"
+
+
+def export_identity(bundle: Bundle, packages: Sequence[str]) -> str:
+    """What an export depends on, as 16 hexadecimal digits.
 
     Args:
-        bundle: its weights' checksum and configuration are part of the folder's name, and so is the network's code.
-        versions: of the packages whose change makes another export.
+        bundle: its weights and its configuration count, and so does the code of the network and of the exporters.
+        packages: whose versions count.
     """
     identity = {
         "code": _code_digest(),
         "weights": bundle.info.sha256,
         "config": bundle.config.to_dict(),
-        "versions": dict(versions),
+        "versions": {package: metadata.version(package) for package in packages},
     }
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return cache_folder() / f"{bundle.config.name}-{digest[:16]}"
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def export_parts(
@@ -84,7 +90,8 @@ def export_parts(
 def _code_digest() -> str:
     """Of what the graphs are made from: the same weights in a changed network make another export."""
     digest = hashlib.sha256()
-    for path in (*sorted(Path(model.__file__).parent.rglob("*.py")), Path(parts.__file__)):
+    exporters = (Path(parts.__file__).with_name(name) for name in _EXPORTERS)
+    for path in (*sorted(Path(model.__file__).parent.rglob("*.py")), *exporters):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -14,6 +14,18 @@ from tinybev.runtime.backends.torch_export import exported_program, without_depr
 
 SUFFIX = ".onnx"
 OPSET = 18
+PACKAGES = ("torch", "onnx", "onnxscript")
+"""Whose versions make another export."""
+
+
+def require_packages() -> None:
+    """Raises a UserError where onnx or onnxscript is not installed."""
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"format onnx: expected the packages onnx and onnxscript, {' and '.join(missing)} is not installed; run "
+            "`pip install onnx onnxscript`."
+        )
 
 
 def write_onnx(part: Part, folder: Path) -> None:
@@ -22,12 +34,7 @@ def write_onnx(part: Part, folder: Path) -> None:
     Raises:
         UserError: onnx or onnxscript is not installed.
     """
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"format onnx: expected the packages onnx and onnxscript, {' and '.join(missing)} is not installed; run "
-            "`pip install onnx onnxscript`."
-        )
+    require_packages()
     import onnx
 
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

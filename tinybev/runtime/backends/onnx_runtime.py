@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tinybev.errors import UserError
 from tinybev.runtime.backends.export_cache import cached_export, export_parts
-from tinybev.runtime.backends.onnx_export import SUFFIX, write_onnx
+from tinybev.runtime.backends.onnx_export import PACKAGES, SUFFIX, require_packages, write_onnx
 from tinybev.runtime.backends.parts_runner import PartsBackend
 from tinybev.runtime.bundle import Bundle
 
@@ -36,7 +36,8 @@ def open_onnx_runtime(bundle: Bundle, threads: int) -> PartsBackend:
             f"backend {NAME!r}: expected the package onnxruntime, it is not installed; run "
             "`pip install onnxruntime onnx onnxscript`, or choose torch."
         ) from error
-    folder = cached_export(bundle, {"torch": torch.__version__})
+    require_packages()
+    folder = cached_export(bundle, PACKAGES)
     files = export_parts(bundle.build_student, folder, SUFFIX, write_onnx)
     run_image, run_bev = (_Session(onnxruntime, file, threads) for file in files)
     return PartsBackend(NAME, "float32", bundle.config, run_image, run_bev)

@@ -12,7 +12,6 @@ import importlib
 import json
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -24,10 +23,11 @@ import torch
 from tinybev.errors import UserError
 from tinybev.model.lift_splat import Lifted, Splat
 from tinybev.model.student import StudentInputs
-from tinybev.runtime.backends.export_cache import cached_export, export_parts, publish
+from tinybev.runtime.backends.export_cache import cached_export, export_parts
 from tinybev.runtime.backends.openvino_layers import layer_modules, layers_in, module_groups
 from tinybev.runtime.backends.openvino_part import CompiledPart
 from tinybev.runtime.backends.openvino_runtime import (
+    PACKAGES,
     SUFFIX,
     import_openvino,
     inference_settings,
@@ -137,10 +137,8 @@ class Calibration:
             LAYERS: _quantized(layers, self._lifted, bev_kept),
             LAST_LAYERS: last_layers,
         }
-        folder = _written(models, int8_folder(self._bundle))
         description = {"in_floating_point": list(keep), "frames": len(self._images)}
-        (folder / KEPT_FILE).write_text(json.dumps(description, indent=1) + "\n")
-        return folder
+        return _written(models, json.dumps(description, indent=1) + "\n", int8_folder(self._bundle))
 
 
 def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Collection[str] = ()) -> Path:
@@ -159,8 +157,8 @@ def _quantized_files(bundle: Bundle) -> list[Path]:
 
 
 def _float_folder(bundle: Bundle) -> Path:
-    versions = {"torch": torch.__version__, "openvino": import_openvino(INT8).__version__}
-    return cached_export(bundle, versions)
+    import_openvino(INT8)
+    return cached_export(bundle, PACKAGES)
 
 
 def _lifted(bundle: Bundle, core: Any, image_file: Path, frames: Sequence[StudentInputs]) -> list[list[Any]]:
@@ -190,17 +188,20 @@ def _quantized(model: Any, inputs: list[list[Any]], kept: Sequence[str]) -> Any:
     )
 
 
-def _written(models: dict[str, Any], folder: Path) -> Path:
+def _written(models: dict[str, Any], description: str, folder: Path) -> Path:
+    """Replaces ``folder`` as a whole: parts of two calibrations never stand together."""
     openvino = import_openvino(INT8)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, model in models.items():
-            unfinished = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder))
-            try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as place:
+            unfinished, before = Path(place) / "new", Path(place) / "before"
+            unfinished.mkdir()
+            for name, model in models.items():
                 openvino.save_model(model, unfinished / f"{name}{SUFFIX}", compress_to_fp16=False)
-                publish(unfinished, folder, f"{name}{SUFFIX}")
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+            (unfinished / KEPT_FILE).write_text(description)
+            if folder.exists():
+                folder.rename(before)
+            unfinished.rename(folder)
     except OSError as error:
         raise UserError(f"{folder}: expected a folder that can be written to, got {error}; make room.") from error
     return folder

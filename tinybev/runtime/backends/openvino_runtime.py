@@ -11,8 +11,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-
 from tinybev.errors import UserError
 from tinybev.runtime.backends.export_cache import cached_export, export_parts
 from tinybev.runtime.backends.openvino_part import CompiledPart
@@ -23,6 +21,8 @@ from tinybev.runtime.backends.torch_export import exported_program, without_depr
 from tinybev.runtime.bundle import Bundle
 
 SUFFIX = ".xml"
+PACKAGES = ("torch", "openvino")
+"""Whose versions make another export."""
 _BFLOAT16_CAPABILITY = "BF16"
 
 
@@ -50,7 +50,7 @@ def open_openvino(bundle: Bundle, name: str, precision: str, threads: int) -> Pa
             f"backend {name!r}: expected a processor with bfloat16 instructions (AVX-512 BF16 or AMX), this one has "
             "none; choose openvino."
         )
-    folder = cached_export(bundle, {"torch": torch.__version__, "openvino": openvino.__version__})
+    folder = cached_export(bundle, PACKAGES)
     files = export_parts(bundle.build_student, folder, SUFFIX, write_openvino)
     image, bev = (read_model(core, file) for file in files)
     exact = inference_settings("f32", threads)
