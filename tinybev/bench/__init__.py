@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tinybev.bench.machine import machine_name
 from tinybev.errors import UserError
 
 BENCHES: dict[str, str] = {
@@ -26,6 +27,8 @@ BENCHES: dict[str, str] = {
     "train": "tinybev.bench.train",
     "offline": "tinybev.bench.offline",
 }
+MACHINE = "machine"
+"""Beside the benches in what ``--json`` writes: on what they were measured."""
 NEEDS_DATASET = ("sync", "offline", "train")
 NEEDS_ROS: dict[str, str] = {
     "node": "tinybev_ros.node_bench",
@@ -71,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plays", type=int, default=3, help="of the recording, each through a new node (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write {bench: [row, ...]} to FILE")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the machine and {bench: [row, ...]} to FILE"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     rows = {name: _module(name).run(args) for name in names}
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+        args.json.write_text(json.dumps({MACHINE: machine_name(), **rows}, indent=2) + "\n")
     return 0
 
 

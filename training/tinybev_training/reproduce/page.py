@@ -54,13 +54,13 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
     return "\n".join(lines).rstrip() + "\n"
 
 
-def update_page(page: Path, scale: str, text: str) -> None:
-    """Replaces the part of ``scale`` in ``page``.
+def update_page(page: Path, scale: str, text: str, maker: str = "tinybev reproduce") -> None:
+    """Replaces the part of ``scale`` in ``page``, which ``maker`` makes.
 
     Raises:
         UserError: the page is not there, or has no such part.
     """
-    begin, end = f"<!-- {scale}: made by tinybev reproduce -->", f"<!-- end of {scale} -->"
+    begin, end = f"<!-- {scale}: made by {maker} -->", f"<!-- end of {scale} -->"
     try:
         before, marked, rest = page.read_text(encoding="utf-8").partition(begin)
     except OSError as error:
