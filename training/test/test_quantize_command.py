@@ -1,4 +1,4 @@
-"""``tinybev quantize --check``: what is tried stays apart from what the vehicle finds; a failed search changes nothing."""
+"""``tinybev quantize --check``: what is tried stays apart from what the vehicle finds; failing changes nothing."""
 
 from __future__ import annotations
 
