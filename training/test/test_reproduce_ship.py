@@ -52,7 +52,10 @@ def test_what_is_shipped_is_half_as_large_and_says_how_it_was_trained_and_scores
     size = sum(path.stat().st_size for path in folder.iterdir())
     assert size < 0.6 * sum(path.stat().st_size for path in experiment.bundle(LAST).iterdir())
     assert shipped.manifest.metrics == {"detection.mAP": 0.1235}  # no speed, nothing that was not measured
-    assert shipped.manifest.trained_on == "synthetic data only (a world)"
+    assert shipped.manifest.trained_on == (
+        "synthetic data only: 54 scenes of tinybev world with seed 7, then 144 with seed 21; metrics of 50 held-out "
+        "scenes with seed 7"
+    )
     assert shipped.manifest.trained_with_ego_status
     last: Any = shipped.manifest.training
     told = [training["recipe"]["seed"] for training in (last, last["before"], last["before"]["before"])]

@@ -8,6 +8,7 @@ from pathlib import Path
 from tinybev.runtime.bundle import halved, make_bundle, read_bundle, save_bundle
 from tinybev_training.eval.results_file import read_evaluation
 from tinybev_training.reproduce.experiment import SHIPPED, Experiment, Run
+from tinybev_training.reproduce.scale import Shipped, World
 
 LEFT_OUT = ("speed",)
 """Of the tasks: they depend on the machine."""
@@ -20,7 +21,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
         UserError: the run's bundle or its figures are damaged, or the folder cannot be written.
     """
     run = Run(SHIPPED, experiment.scale.seeds[0])
-    if not experiment.figures(run).is_file():
+    if experiment.scale.shipped is None or not experiment.figures(run).is_file():
         return None
     bundle, evaluation = read_bundle(experiment.bundle(run)), read_evaluation(experiment.figures(run))
     training = dict(bundle.manifest.training)
@@ -39,7 +40,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
         bundle.config.name,
         bundle.config,
         halved(bundle.weights),
-        f"synthetic data only ({bundle.manifest.trained_on})",
+        _trained_on(experiment.scale.world, experiment.scale.shipped),
         training,
         metrics,
     )
@@ -47,3 +48,12 @@ def write_shipped(experiment: Experiment) -> Path | None:
     shutil.rmtree(folder, ignore_errors=True)
     save_bundle(shipped, folder)
     return folder
+
+
+def _trained_on(world: World, shipped: Shipped) -> str:
+    """The data in words: whose annotations, and on what the metrics were measured."""
+    more = shipped.more_world
+    return (
+        f"synthetic data only: {world.labelled + world.unlabelled} scenes of tinybev world with seed {world.seed}, then "
+        f"{more.labelled} with seed {more.seed}; metrics of {world.held_out} held-out scenes with seed {world.seed}"
+    )
