@@ -55,5 +55,6 @@ def _trained_on(world: World, shipped: Shipped) -> str:
     more = shipped.more_world
     return (
         f"synthetic data only: {world.labelled + world.unlabelled} scenes of tinybev world with seed {world.seed}, "
-        f"then {more.labelled} with seed {more.seed}; metrics of {world.held_out} held-out scenes with seed {world.seed}"
+        f"then {more.labelled} with seed {more.seed}; metrics of {world.held_out} held-out scenes with seed "
+        f"{world.seed}"
     )
