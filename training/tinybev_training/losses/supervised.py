@@ -13,7 +13,7 @@ from tinybev.model.heads.motion import MotionOutputs
 from tinybev.model.student import StudentOutputs
 from tinybev_training.data.batch import Batch
 from tinybev_training.losses.boxes import box_distance, dense_boxes
-from tinybev_training.losses.depth import depth_loss, depth_targets
+from tinybev_training.losses.depth import NO_DEPTH, depth_loss, depth_targets
 from tinybev_training.losses.heatmap import focal_loss
 from tinybev_training.losses.masks import mask_loss
 from tinybev_training.losses.motion import MotionLosses, motion_losses
@@ -34,7 +34,7 @@ def supervised_terms(
     Args:
         outputs: of a student that was given ``targets.agents``, or agents that begin with them.
         targets: of the batch.
-        batch: its lidar points teach depth, also of samples that nobody annotated.
+        batch: its lidar points teach depth.
         config: the student's.
         weights: a term whose weight is 0 is 0 and not computed.
 
@@ -52,7 +52,7 @@ def supervised_terms(
         heatmap=term(weights.heatmap, lambda: _heatmap(outputs, targets)),
         box=term(weights.box, lambda: _box(outputs, targets)),
         attribute=term(weights.attribute, lambda: _attribute(outputs, targets)),
-        depth=term(weights.depth, lambda: _depth(outputs, batch, config)),
+        depth=term(weights.depth, lambda: _depth(outputs, targets, batch, config)),
         map=term(weights.map, lambda: mask_loss(outputs.map_BKXY, targets.map_BCXY, targets.map_mask_BC)),
         occupancy=term(weights.occupancy, lambda: _occupancy(outputs, targets)),
         flow=term(weights.flow, lambda: _flow(outputs, targets)),
@@ -80,8 +80,9 @@ def _attribute(outputs: StudentOutputs, targets: StudentTargets) -> Tensor:
     return masked_mean(entropy_F, wanted_F >= 0)
 
 
-def _depth(outputs: StudentOutputs, batch: Batch, config: StudentConfig) -> Tensor:
-    return depth_loss(outputs.depth_logits_BNDHW, depth_targets(batch, config))
+def _depth(outputs: StudentOutputs, targets: StudentTargets, batch: Batch, config: StudentConfig) -> Tensor:
+    bin_BNHW = depth_targets(batch, config).masked_fill(~targets.labelled_B[:, None, None, None], NO_DEPTH)
+    return depth_loss(outputs.depth_logits_BNDHW, bin_BNHW)
 
 
 def _occupancy(outputs: StudentOutputs, targets: StudentTargets) -> Tensor:

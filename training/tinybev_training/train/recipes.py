@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from tinybev.errors import UserError
 from tinybev_training.distill.config import FEATURE_LEVEL, JOINT, OUTPUT_LEVEL
+from tinybev_training.losses.terms import SupervisedWeights
 from tinybev_training.train.recipe import SELF, Averaging, Optimization, Recipe, Rhythm, Samples
+
+_BESIDE_A_TEACHER = SupervisedWeights(depth=2.0)
+"""A teacher says nothing of depth, and what it says of the rest roughly doubles the other losses."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +32,22 @@ def alone(teacher: str = "") -> Recipe:
 
 def s1_feature(teacher: str = "") -> Recipe:
     """Stage 1: besides, the shared features follow the teacher's."""
-    return Recipe(name="s1_feature", teacher=teacher, distill=FEATURE_LEVEL)
+    return Recipe(name="s1_feature", teacher=teacher, supervised=_BESIDE_A_TEACHER, distill=FEATURE_LEVEL)
 
 
 def s2_output(teacher: str = "") -> Recipe:
     """Stage 2: besides annotations, every head follows the teacher's."""
-    return Recipe(name="s2_output", teacher=teacher, distill=OUTPUT_LEVEL)
+    return Recipe(name="s2_output", teacher=teacher, supervised=_BESIDE_A_TEACHER, distill=OUTPUT_LEVEL)
 
 
 def s3_joint(teacher: str = "") -> Recipe:
     """Stage 3: features and heads together, weighted by region."""
-    return Recipe(name="s3_joint", teacher=teacher, distill=JOINT)
+    return Recipe(name="s3_joint", teacher=teacher, supervised=_BESIDE_A_TEACHER, distill=JOINT)
 
 
 def self_distillation(teacher: str = "") -> Recipe:
     """As stage 3, but the teacher is the average of the student's own weights."""
-    return Recipe(name="self_distillation", teacher=teacher or SELF, distill=JOINT)
+    return Recipe(name="self_distillation", teacher=teacher or SELF, supervised=_BESIDE_A_TEACHER, distill=JOINT)
 
 
 def teacher(teacher: str = "") -> Recipe:
