@@ -131,6 +131,17 @@ def test_a_backend_agrees_with_torch_on_the_shipped_weights(backend: str, allowe
     assert_within(agreement(reference.infer(inputs, None), other.infer(inputs, None), bundle.config), allowed)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("backend", ["torch-bf16", "torch-cuda-graphs"])
+@pytest.mark.parametrize("config", [SMALL_GRID, WITH_MEMORY], ids=["frame alone", "with memory"])
+def test_a_backend_on_a_gpu_agrees_with_torch_on_the_cpu(backend: str, config: StudentConfig) -> None:
+    bundle = bundle_of(config)
+    reference, other = open_backend(bundle, "torch", "cpu", 1), open_backend(bundle, backend, "cuda", 0)
+    memory = some_memory(config) if config.memory_frames else None
+    for inputs in frames(config):
+        assert_within(agreement(reference.infer(inputs, memory), other.infer(inputs, memory), config), ROUNDED)
+
+
 @pytest.mark.parametrize("backend", ["torch", "torch-bf16", "openvino", "openvino-bf16", "onnxruntime"])
 def test_outputs_outlive_the_next_frame(backend: str) -> None:
     needs(backend)

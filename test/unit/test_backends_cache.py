@@ -18,6 +18,14 @@ from tinybev.runtime.backends.parts import Part
 from tinybev.runtime.bundle import Bundle, make_bundle
 from tinybev.runtime.export import IDENTITY_FILE
 
+TENSORRT_OPERATORS = frozenset(
+    "Add Cast Concat Conv CumSum DepthToSpace Div Equal Expand Floor Gather GatherElements Gemm MatMul MaxPool Mul Relu "
+    "Reshape Resize Sigmoid Slice Split Sub Tanh TopK Transpose Unsqueeze Where".split()
+)
+"""Of those that TensorRT's parser takes (docs/operators.md of onnx-tensorrt), the ones that we use: CumSum with its axis
+and TopK with its count as constants."""
+TENSORRT_MOST_PEAKS = 3840
+
 
 def bundle_of(seed: int = 0, **changes: object) -> Bundle:
     config = dataclasses.replace(COARSE, **changes)  # type: ignore[arg-type]
@@ -122,6 +130,13 @@ def test_the_command_writes_onnx_that_shape_inference_and_the_manifest_agree_on(
         model = onnx.load(folder / f"{name}.onnx")
         onnx.checker.check_model(model, full_check=True)
         assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+        assert {node.op_type for node in model.graph.node} <= TENSORRT_OPERATORS
+        constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "CumSum":
+                assert node.input[1] in constants
+            if node.op_type == "TopK":
+                assert constants[node.input[1]].item() <= TENSORRT_MOST_PEAKS
         dims = [dim for value in model.graph.output for dim in value.type.tensor_type.shape.dim]
         assert dims
         assert all(dim.HasField("dim_value") for dim in dims)  # TensorRT builds engines of fixed shapes
