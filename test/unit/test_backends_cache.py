@@ -18,11 +18,38 @@ from tinybev.runtime.backends.parts import Part
 from tinybev.runtime.bundle import Bundle, make_bundle
 from tinybev.runtime.export import IDENTITY_FILE
 
-TENSORRT_OPERATORS = frozenset(
-    ["Add", "Cast", "Concat", "Conv", "CumSum", "DepthToSpace", "Div", "Equal", "Expand", "Floor", "Gather", "GatherElements", "Gemm", "MatMul", "MaxPool", "Mul", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Split", "Sub", "Tanh", "TopK", "Transpose", "Unsqueeze", "Where"]
-)
-"""Of those that TensorRT's parser takes (docs/operators.md of onnx-tensorrt), the ones that we use: CumSum with its axis
-and TopK with its count as constants."""
+TENSORRT_OPERATORS = {
+    "Add",
+    "Cast",
+    "Concat",
+    "Conv",
+    "CumSum",
+    "DepthToSpace",
+    "Div",
+    "Equal",
+    "Expand",
+    "Floor",
+    "Gather",
+    "GatherElements",
+    "Gemm",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Split",
+    "Sub",
+    "Tanh",
+    "TopK",
+    "Transpose",
+    "Unsqueeze",
+    "Where",
+}
+"""Of those that TensorRT's parser takes (docs/operators.md of onnx-tensorrt), the ones that we use: CumSum with its
+axis and TopK with its count as constants."""
 TENSORRT_MOST_PEAKS = 3840
 
 
