@@ -1,4 +1,5 @@
-"""The pooling of the lift: ours beside Lift-Splat-Shoot's cumsum and a plain scatter, on the same frame."""
+"""The pooling of the lift: ours beside Lift-Splat-Shoot's cumsum and a plain scatter, on the same frame; and the lists of
+a new calibration."""
 
 from __future__ import annotations
 
@@ -6,22 +7,26 @@ import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tinybev.bench.interleaved import Prepare, Work, time_in_turns
-from tinybev.bench.made_frame import made_frame
+from tinybev.bench.made_frame import IMAGE_SIZE, made_frame
 from tinybev.bench.network import DEFAULT_BUNDLE
 from tinybev.bench.speed_row import speed_row, table
 from tinybev.model.config import StudentConfig
-from tinybev.model.lift_geometry import SplatIndices
+from tinybev.model.lift_geometry import SplatIndices, splat_indices
 from tinybev.model.lift_splat import Lifted, Splat
 from tinybev.runtime.bundle import load_bundle
+from tinybev.runtime.crop import Crop
 from tinybev.runtime.preprocess import Preprocessor
 from tinybev.types import CAMERAS
 
-DESCRIPTION = "the pooling against the cumsum of Lift-Splat-Shoot (--bundle, --threads, --rounds)"
-YARDSTICK = "cumsum"
+DESCRIPTION = (
+    "the pooling against the cumsum of Lift-Splat-Shoot, and a new calibration (--bundle, --threads, --rounds)"
+)
+YARDSTICK, CALIBRATION = "cumsum", "new calibration"
 
 Pool = Callable[[Lifted, SplatIndices], Tensor]
 
@@ -34,11 +39,14 @@ def run(args: argparse.Namespace) -> list[dict[str, object]]:
     variants: dict[str, Prepare] = {
         name: _Pool(spec, name, threads) for name in (YARDSTICK, "scatter", "embedding_bag")
     }
+    variants[CALIBRATION] = _Calibration(spec)
     timings, absent = time_in_turns(variants, args.rounds)
+    new = timings.pop(CALIBRATION)
     rows = [
         speed_row("splat", f"{config.name} {name}", "torch", "float32", threads, timing, timings[YARDSTICK])
         for name, timing in timings.items()
     ]
+    rows.append(speed_row("splat", f"{config.name} {CALIBRATION}", "numpy", "float64", 1, new, None))
     print(table(rows, absent))
     return [asdict(row) for row in rows]
 
@@ -60,6 +68,20 @@ class _Pool:
                 return pool(lifted, indices)
 
         return pooled
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    """Which point goes into which cell, as after every change of a calibration and, on the road, of the pose."""
+
+    spec: str
+
+    def __call__(self) -> Work:
+        config, frame = load_bundle(self.spec).config, made_frame()
+        crop = Crop.fit(IMAGE_SIZE, config.image_size)
+        intrinsics_BN33 = np.stack([crop.intrinsics(image.intrinsics) for image in frame.images.values()])[None]
+        base_T_camera_BN44 = np.stack([image.base_T_camera for image in frame.images.values()])[None]
+        return lambda: splat_indices(config, intrinsics_BN33, base_T_camera_BN44)
 
 
 def pools(config: StudentConfig) -> dict[str, Pool]:
