@@ -1,5 +1,5 @@
-"""The pooling of the lift: ours beside Lift-Splat-Shoot's cumsum and a plain scatter, on the same frame; and the lists of
-a new calibration."""
+"""The pooling of the lift: ours beside Lift-Splat-Shoot's cumsum and a plain scatter, on the same frame; and the lists
+of a new calibration."""
 
 from __future__ import annotations
 
