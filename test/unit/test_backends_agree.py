@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,8 @@ def needs(backend: str) -> None:
     missing = [name for name in EXPORTERS.get(backend, ()) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+    if backend == "torch-compile" and shutil.which("c++") is None:
+        pytest.skip("needs a C++ compiler")
     if backend == "openvino-bf16":
         import openvino
 
@@ -97,7 +100,13 @@ def _cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("backend", "allowed"),
-    [("openvino", EXACT), ("onnxruntime", EXACT), ("openvino-bf16", ROUNDED), ("torch-bf16", ROUNDED)],
+    [
+        ("openvino", EXACT),
+        ("onnxruntime", EXACT),
+        ("openvino-bf16", ROUNDED),
+        ("torch-bf16", ROUNDED),
+        ("torch-compile", ROUNDED),
+    ],
 )
 @pytest.mark.parametrize("config", [SMALL_GRID, WITH_MEMORY], ids=["frame alone", "with memory"])
 def test_a_backend_agrees_with_torch_in_float32(backend: str, allowed: Agreement, config: StudentConfig) -> None:
@@ -105,7 +114,7 @@ def test_a_backend_agrees_with_torch_in_float32(backend: str, allowed: Agreement
     bundle = bundle_of(config)
     reference, other = (open_backend(bundle, name, "cpu", 1) for name in ("torch", backend))
     assert (other.name, other.device) == (backend, "cpu")
-    assert other.precision == ("bfloat16" if backend.endswith("bf16") else "float32")
+    assert other.precision == ("float32" if allowed is EXACT else "bfloat16")
     narrow, wide = frames(config)
     assert len(narrow.splat.pixel_P) != len(wide.splat.pixel_P)
     memory = None

@@ -16,6 +16,7 @@ from tinybev.bench.decode import DECODERS
 from tinybev.bench.disturbance import Stopwatch, waited_us
 from tinybev.bench.foreign_load import peak_memory_mb
 from tinybev.bench.interleaved import Sample, Timing, Work, time_in_turns
+from tinybev.bench.machine import cpu_name, machine_name
 from tinybev.bench.made_frame import IMAGE_SIZE, made_frame
 from tinybev.bench.speed_row import SpeedRow, speed_row
 from tinybev.bench.splat import pools, random_lifted
@@ -110,6 +111,14 @@ def test_a_machine_that_does_not_tell_disturbs_nothing(tmp_path: Path, monkeypat
     with Stopwatch() as stopwatch:
         pass
     assert stopwatch.disturbed is False
+
+
+def test_a_machine_is_named_by_what_decides_its_speed(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("model name\t: Some CPU\ncpu family\t: 26\nflags\t\t: fpu avx2 avx512_vnni sse\n\n")
+    assert machine_name(info).endswith("of Some CPU (family 26), avx2, avx512_vnni")
+    assert cpu_name(tmp_path / "absent")
+    assert machine_name(tmp_path / "absent").endswith(f"of {cpu_name(tmp_path / 'absent')}")
 
 
 def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,7 +54,7 @@ def splat_indices(config: StudentConfig, intrinsics_BN33: Floats, base_T_camera_
     rows, columns = config.grid.shape
     pixel_A = _pixels_of_triples(cameras, depths, height * width)
     depth_index, pixel_index, counts = [], [], []
-    for frame in range(batch):
+    for frame in range(batch):  # the vehicle's one frame has no offset, and adding 0 would copy the lists
         cell_A = _cells(config, intrinsics_BN33[frame], base_T_camera_BN44[frame]).ravel()
         kept_P = np.flatnonzero(cell_A >= 0)
         cell_P = cell_A[kept_P].astype(np.uint16 if rows * columns <= 2**16 else np.int64)

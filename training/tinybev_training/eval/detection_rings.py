@@ -19,6 +19,7 @@ taken: a predicted box that takes one that a figure does not count is left out o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ RING_CLASSES = {
 """What the detection classes are merged into."""
 MATCH_M = (2.0, 1.0)
 RING_EDGES_M = (0.0, 10.0, 20.0, 30.0, 45.0)
+RING_NAMES = tuple(f"{low:.0f}-{high:.0f}m" for low, high in itertools.pairwise(RING_EDGES_M))
 WITHIN_M = 20.0
 """The rings up to here have a figure together."""
 VISIBILITY_LEVELS = (1, 2, 3, 4)
@@ -79,10 +81,7 @@ class _Part:
 
 _PARTS = (
     _Part("", tuple(range(_RINGS)), COUNTED_LEVELS),
-    *(
-        _Part(f"{RING_EDGES_M[ring]:.0f}-{RING_EDGES_M[ring + 1]:.0f}m.", (ring,), COUNTED_LEVELS)
-        for ring in range(_RINGS)
-    ),
+    *(_Part(f"{RING_NAMES[ring]}.", (ring,), COUNTED_LEVELS) for ring in range(_RINGS)),
     _Part(
         f"within_{WITHIN_M:.0f}m.",
         tuple(ring for ring in range(_RINGS) if RING_EDGES_M[ring + 1] <= WITHIN_M),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +10,11 @@ from pathlib import Path
 
 import torch
 
+from tinybev.bench.machine import CPU_INFO, cpu_name
 from tinybev.errors import UserError
 from tinybev_training.eval.measure import Measure, Measures
 from tinybev_training.eval.measured_network import load_measured_network
 from tinybev_training.eval.write_file import write_text
-
-CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,8 @@ def device_name(device: str, threads: int | None = None) -> str:
     """The hardware's own name, for ``device`` "cpu" or "cuda", with the threads of a process; None: of this one."""
     if device == "cuda":
         return f"cuda, {torch.cuda.get_device_name()}"
-    models = [line for line in _cpu_lines() if line.startswith("model name")]
-    name = models[0].partition(":")[2].strip() if models else platform.processor() or platform.machine()
     threads = threads or torch.get_num_threads()
-    return f"cpu, {name}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"cpu, {cpu_name(CPU_INFO)}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def write_times(path: Path, times: SceneTimes) -> None:
@@ -96,10 +92,6 @@ def speed_measures(bundle: str, speed: Speed | None) -> Measures:
         measures["network_ms"] = Measure(speed.network_ms, speed.frames)
         measures["FPS"] = Measure(1000 / speed.total_ms, speed.frames)
     return measures
-
-
-def _cpu_lines() -> Sequence[str]:
-    return CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else ()
 
 
 def _read_times(path: Path) -> SceneTimes:

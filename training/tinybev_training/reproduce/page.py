@@ -54,13 +54,13 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
     return "\n".join(lines).rstrip() + "\n"
 
 
-def update_page(page: Path, scale: str, text: str, maker: str = "tinybev reproduce") -> None:
-    """Replaces the part of ``scale`` in ``page``, which ``maker`` makes.
+def update_page(page: Path, part: str, text: str, maker: str = "tinybev reproduce") -> None:
+    """Replaces what stands between the marks of ``part``, which name its ``maker``; a part here is a scale.
 
     Raises:
         UserError: the page is not there, or has no such part.
     """
-    begin, end = f"<!-- {scale}: made by {maker} -->", f"<!-- end of {scale} -->"
+    begin, end = f"<!-- {part}: made by {maker} -->", f"<!-- end of {part} -->"
     try:
         before, marked, rest = page.read_text(encoding="utf-8").partition(begin)
     except OSError as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tinybev_training.eval.compare import Interval, bootstrap, drawn_intervals, read_run
+from tinybev_training.eval.detection_rings import RING_NAMES
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
     ALONE,
@@ -46,8 +47,7 @@ FIGURES = (
 """Of the table; ``tinybev eval --json`` has more."""
 
 DISTANCES = tuple(
-    Figure(f"rings.vehicle.{ring}.AP_2m", ring.replace("-", " to ").replace("m", " m"), 100, 1)
-    for ring in ("0-10m", "10-20m", "20-30m", "30-45m")
+    Figure(f"rings.vehicle.{ring}.AP_2m", ring.replace("-", " to ").replace("m", " m"), 100, 1) for ring in RING_NAMES
 )
 """Vehicle AP by distance from the ego, of the table that shows where a student falls behind its teacher."""
 
