@@ -1,8 +1,9 @@
 """The one thread that infers: takes the newest set of images, builds its frame, runs the network, publishes.
 
 Where another set waits when the network is done with a frame, its images are decoded while the results of the frame
-are made and published: both keep one core each busy. Not earlier: on a CPU the network has all cores, decoding beside
-it would take from it what it saves, and a set decoded early may be replaced by a newer one, for nothing.
+are made and published: each keeps one core busy, and then both decode what is left. Not earlier: on a CPU the network
+has all cores, decoding beside it would take from it what it saves, and a set decoded early may be replaced by a newer
+one, for nothing.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ class Worker:
         """The frame that was begun ahead, else the next one that comes; None where it cannot be used or none comes."""
         ahead, self._next = self._next, None
         if ahead is not None:
+            self._pipeline.help_decoding()
             return self._attempt(ahead.result)
         handed = self._slot.get()
         return None if handed is None else self._attempt(partial(self._begin, handed, spread=True))

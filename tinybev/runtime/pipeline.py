@@ -129,6 +129,10 @@ class Pipeline:
         self._rejected = decoded.rejected
         return decoded
 
+    def help_decoding(self) -> None:
+        """Joins another thread that is in :meth:`decode`; returns when no image is left to begin with."""
+        self._preprocessor.help_decoding()
+
     def infer(self, decoded: DecodedFrame) -> InferredFrame:
         """Makes the network's inputs and runs it, and remembers its features where it has a memory."""
         frame, prepared = decoded.frame, self._preprocessor.complete(decoded)

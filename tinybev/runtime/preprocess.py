@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,9 +22,11 @@ from tinybev.model.student import StudentInputs
 from tinybev.runtime.calibration import check_calibration, mounting_at_reference
 from tinybev.runtime.crop import Crop
 from tinybev.runtime.image_file import decode_image_file, image_file_size
+from tinybev.shared_work import SharedWork
 from tinybev.types import CAMERAS, CameraFrame, Command, EgoStatus, Frame, Goal
 
 DECODER_THREADS = 2
+"""That decode a frame which is waited for: the calling one and a helper."""
 _CPU = torch.device("cpu")
 
 
@@ -90,10 +92,10 @@ class Preprocessor:
         self._config = config
         self._device = torch.device(device)
         self._use_ego_status = use_ego_status
-        cv2.setNumThreads(
-            1
-        )  # of the whole process: its own pool would compete with the one below and with the network's
-        self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="tinybev-decode")
+        # Of the whole process: its own pool would compete with the thread below and with the network's.
+        cv2.setNumThreads(1)
+        self._helper = ThreadPoolExecutor(DECODER_THREADS - 1, thread_name_prefix="tinybev-decode")
+        self._images = SharedWork()
         self._geometry: tuple[bytes, SplatIndices] | None = None
 
     def prepare(self, frame: Frame) -> PreparedFrame:
@@ -109,7 +111,7 @@ class Preprocessor:
 
         Args:
             frame: to decode.
-            spread: over ``DECODER_THREADS`` threads; else on the calling one alone.
+            spread: over the calling thread and a helper; else the calling one and those that :meth:`help_decoding`.
 
         Raises:
             UserError: as :meth:`prepare`.
@@ -117,15 +119,19 @@ class Preprocessor:
         started = time.perf_counter()
         present = [camera for camera in CAMERAS if camera in frame.images]
         images = [frame.images[camera] for camera in present]
-        decode = self._view_or_reason
-        decoded: Iterator[_View | str] = self._pool.map(decode, images) if spread else map(decode, images)
-        by_camera = dict(zip(present, decoded, strict=True))
+        if spread:
+            self._helper.submit(self.help_decoding)
+        by_camera = dict(zip(present, self._images.map(self._view_or_reason, images), strict=True))
         views = {camera: view for camera, view in by_camera.items() if isinstance(view, _View)}
         rejected = {camera: reason for camera, reason in by_camera.items() if isinstance(reason, str)}
         if not views:
             reasons = "; ".join(f"{camera}: {reason}" for camera, reason in rejected.items()) or "no images came"
             raise UserError(f"expected the image of at least one camera, none is usable: {reasons}")
         return DecodedFrame(frame, views, rejected, started, 1e3 * (time.perf_counter() - started))
+
+    def help_decoding(self) -> None:
+        """Decodes, on the calling thread, what is left of a frame that another thread decodes at the time."""
+        self._images.join()
 
     def complete(self, decoded: DecodedFrame) -> PreparedFrame:
         """The inputs of a decoded frame."""
@@ -134,7 +140,7 @@ class Preprocessor:
         return PreparedFrame(inputs, decoded.rejected, decoded.decode_ms, 1e3 * (time.perf_counter() - started))
 
     def _view_or_reason(self, image: CameraFrame) -> _View | str:
-        """The camera's view, or why there is none; runs on the pool's threads."""
+        """The camera's view, or why there is none; runs on any thread."""
         try:
             return self._view(image)
         except UserError as error:
@@ -165,7 +171,7 @@ class Preprocessor:
             images_NHW3[n], intrinsics_N33[n] = view.pixels, view.intrinsics
             base_T_camera_N44[n] = mounting_at_reference(frame.images[camera], frame.map_T_base)
         # Beside the images, on a thread that is idle by now: both take about as long.
-        splat = self._pool.submit(self._splat_indices, intrinsics_N33, base_T_camera_N44)
+        splat = self._helper.submit(self._splat_indices, intrinsics_N33, base_T_camera_N44)
         return StudentInputs(
             images_BN3HW=normalised_images(images_NHW3, self._config, self._device)[None],
             intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
