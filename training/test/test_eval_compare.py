@@ -25,7 +25,6 @@ from tinybev_training.eval.map_iou import MapCells
 from tinybev_training.eval.measure import Measure, mean, ratio
 from tinybev_training.eval.motion import MotionErrors
 from tinybev_training.eval.occupancy import OccupancyScore, SampleOccupancy
-from tinybev_training.eval.predictions import NO_DETECTIONS
 from tinybev_training.eval.results_file import Evaluation, read_evaluation, write_evaluation
 from tinybev_training.eval.sample_boxes import SampleBoxes
 from tinybev_training.eval.scene_statistics import (
@@ -40,6 +39,7 @@ from tinybev_training.eval.table import published_table
 from tinybev_training.eval.tracking_states import tracking_figures, tracking_states
 
 from tinybev.errors import UserError
+from tinybev.types import Detections
 
 SAMPLES_PER_SCENE = 6
 Ints = NDArray[np.int64]
@@ -241,8 +241,15 @@ def sample_scores(scene: int, number: int) -> SampleScores:
         plan=None,
         raw_plan=None,
         boxes=SampleBoxes(0, 0, 0, (), 0, 0),
-        rings=detection_rings(NO_DETECTIONS, NO_DETECTIONS, np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)),
+        rings=detection_rings(vehicles(rng, 6), vehicles(rng, 4), np.full(4, 4), np.ones(4, dtype=np.bool_)),
     )
+
+
+def vehicles(rng: np.random.Generator, count: int) -> Detections:
+    """Cars along a line, some metres from where others are."""
+    at = np.stack([np.arange(count) * 7.0, rng.uniform(0, 2.5, count), np.zeros(count)], axis=1)
+    scores, ids = rng.random(count), np.zeros(count, dtype=np.int64)
+    return Detections(at, np.ones((count, 3)), np.zeros(count), np.zeros((count, 2)), scores, ids, ids - 1, ids)
 
 
 def statistics(scenes: int = 3, worse_by_m: float = 0.0) -> SceneStatistics:
@@ -273,10 +280,13 @@ def test_motion_map_and_occupancy_of_drawn_scenes_are_those_of_their_samples() -
     samples = [sample_scores(n, number) for n, times in enumerate(drawn) for _ in range(times) for number in range(2)]
     tasks = dense_tasks(samples)
     checked = [name for name in found if not name.startswith(("detection", "tracking"))]
-    assert {"motion.minADE", "motion.pedestrian.MR", "map.IoU", "occupancy.VPQ_near"} <= set(checked)
+    assert {"motion.minADE", "motion.pedestrian.MR", "map.IoU", "occupancy.VPQ_near", "rings.vehicle.AP_2m"} <= set(
+        checked
+    )
+    assert 0 < found["rings.vehicle.AP_2m"] < 1
     for name in checked:
         task, metric = name.split(".", 1)
-        assert found[name] == pytest.approx(tasks[task][metric].value, abs=1e-12)
+        assert found[name] == pytest.approx(tasks[task][metric].value, abs=1e-12, nan_ok=True)
 
 
 def test_the_statistics_survive_the_file(tmp_path: Path) -> None:
@@ -288,6 +298,11 @@ def test_the_statistics_survive_the_file(tmp_path: Path) -> None:
         assert drawn_figures(found, np.array(drawn)) == pytest.approx(
             drawn_figures(expected, np.array(drawn)), abs=0, nan_ok=True
         )
+    with np.load(path) as file:
+        older = {name: array for name, array in file.items() if not name.startswith("rings/")}
+    np.savez(path, **older)
+    assert not read_statistics(path).rings
+    assert "rings.vehicle.AP_2m" not in drawn_figures(read_statistics(path), np.array([1, 1, 1]))
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         read_statistics(path)
@@ -311,7 +326,7 @@ def test_drawn_intervals_pair_the_runs_and_leave_out_what_a_draw_cannot_measure(
 
 
 def test_runs_that_list_their_scenes_in_another_order_draw_the_same_ones() -> None:
-    first = dataclasses.replace(statistics(), detection={}, tracking={})
+    first = dataclasses.replace(statistics(), detection={}, rings={}, tracking={})
     turned = dataclasses.replace(
         first,
         scenes=first.scenes[::-1],

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tinybev_training.eval.detection_rings import SampleRings, average_precision, detection_rings, ring_measures
+from tinybev_training.eval.detection_rings import (
+    RingMatches,
+    SampleRings,
+    SceneRings,
+    detection_rings,
+    ring_figures,
+    ring_measures,
+    scene_rings,
+)
 from tinybev_training.eval.measure import Measure, Measures
 
 from tinybev.cli import run_command
@@ -275,8 +283,36 @@ def test_figures_are_those_of_a_loop_over_boxes(seed: int) -> None:
 def test_average_precision_is_the_mean_of_the_best_precisions(entries: list[tuple[float, bool]], missed: int) -> None:
     annotated = max(1, sum(right for _, right in entries) + missed)
     entries = sorted(entries, key=lambda entry: -entry[0])
-    scores, right = np.array([score for score, _ in entries]), np.array([right for _, right in entries], dtype=np.bool_)
-    assert average_precision(scores, right, annotated) == pytest.approx(naive_ap(entries, annotated), abs=1e-12)
+    levels = np.array([4 if right else -1 for _, right in entries], dtype=np.int8)
+    there = np.zeros((1, 4, 5), dtype=np.int64)
+    there[0, 0, 4] = annotated
+    scores = np.array([score for score, _ in entries], dtype=np.float32)
+    matches = RingMatches(scores, np.zeros(len(entries), dtype=np.int8), levels, there)
+    rings = SceneRings(matches, np.zeros(len(entries), dtype=np.int64))
+    found, count = ring_figures({"vehicle.AP_2m": rings}, np.ones(1, dtype=np.int64))["vehicle.AP_2m"]
+    assert count == annotated
+    assert found == pytest.approx(naive_ap(entries, annotated), abs=1e-12)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**16), drawn=st.lists(st.integers(0, 2), min_size=4, max_size=4))
+def test_drawn_scenes_have_the_figures_of_their_samples(seed: int, drawn: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    scenes = []
+    for _ in drawn:
+        made = [made_sample(rng) for _ in range(3)]
+        scenes.append(
+            [
+                scene(truth, predicted, scores, [level for level, _ in known], [met for _, met in known])
+                for truth, known, predicted, scores in made
+            ]
+        )
+    expected = ring_measures(
+        [sample for samples, times in zip(scenes, drawn, strict=True) for sample in samples * times]
+    )
+    for name, (value, count) in ring_figures(scene_rings(scenes), np.array(drawn)).items():
+        assert count == expected[name].count
+        assert value == pytest.approx(expected[name].value, abs=1e-12, nan_ok=True)
 
 
 # --- from end to end ---

@@ -20,8 +20,9 @@ taken: a predicted box that takes one that a figure does not count is left out o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +55,10 @@ class RingMatches:
     """The P predicted boxes of one merged class, matched within one distance, that some figure counts.
 
     Attributes:
-        scores: (P,).
+        scores: (P,) of a sample in any order, of several joined the most confident box first.
         rings: (P,) index of the ring of the match or, without one, of the box itself.
         levels: (P,) visibility level of the match, -1 without one.
-        annotated: (rings, levels) how many annotated boxes there are.
+        annotated: (rings, levels) how many annotated boxes there are; of several scenes (S, rings, levels).
     """
 
     scores: NDArray[np.float32]
@@ -135,32 +136,90 @@ def detection_rings(
 def ring_measures(samples: Sequence[SampleRings]) -> Measures:
     """``vehicle.AP_2m``, ``vehicle.20-30m.AP_2m``, ``vehicle.within_20m.AP_2m``, ``vehicle.visibility_2.AP_2m`` and so
     on, for 1 m and ``pedestrian`` as well; counts are annotated boxes."""
-    every = {
-        (name, match_m): _joined([sample[name, match_m] for sample in samples])
-        for name in RING_CLASSES
-        for match_m in MATCH_M
-    }
     return {
-        f"{name}.{part.prefix}AP_{match_m:.0f}m": _measure(every[name, match_m], part)
+        name: Measure(*figure) if figure[1] else NOTHING
+        for name, figure in ring_figures(scene_rings([samples]), np.ones(1, dtype=np.int64)).items()
+    }
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """What a curve of precision over recall is made of, whichever of S scenes are drawn.
+
+    Attributes:
+        scenes: (P,) the scene of each box, the most confident box first.
+        right: (P,) whether it has a match.
+        last: (K,) the last box of each of the K scores: a point of the curve has all boxes of its score and of higher
+            ones.
+        annotated: (S,) annotated boxes.
+    """
+
+    scenes: NDArray[np.int64]
+    right: NDArray[np.bool_]
+    last: NDArray[np.int64]
+    annotated: NDArray[np.int64]
+
+    def average_precision(self, drawn: NDArray[np.int64], annotated: int) -> float:
+        """The area under the interpolated precision over recall.
+
+        Args:
+            drawn: (S,) how often each scene is there.
+            annotated: how many boxes there are to be found, at least 1.
+        """
+        times = drawn[self.scenes]
+        found, boxes = np.cumsum(self.right * times)[self.last], np.cumsum(times)[self.last]
+        precision = np.maximum.accumulate((found / np.maximum(boxes, 1))[::-1])[::-1]
+        return float((np.diff(found, prepend=0) * precision).sum() / annotated)
+
+
+@dataclass(frozen=True)
+class SceneRings:
+    """The matches of S scenes, of one merged class and distance.
+
+    Attributes:
+        matches: of all of them, the most confident box first; ``annotated`` is (S, rings, levels).
+        scenes: (P,) the scene of each box.
+    """
+
+    matches: RingMatches
+    scenes: NDArray[np.int64]
+
+    @cached_property
+    def curves(self) -> tuple[PrecisionRecall, ...]:
+        """Of each of the figures."""
+        every, curves = self.matches, []
+        for part in _PARTS:
+            kept = np.isin(every.rings, part.rings) & np.isin(every.levels, (_UNMATCHED, *part.levels))
+            annotated = every.annotated[:, part.rings][:, :, part.levels].sum(axis=(1, 2))
+            last = np.flatnonzero(np.diff(every.scores[kept], append=-np.inf))
+            curves.append(PrecisionRecall(self.scenes[kept], every.levels[kept] != _UNMATCHED, last, annotated))
+        return tuple(curves)
+
+
+def scene_rings(scenes: Sequence[Sequence[SampleRings]]) -> dict[str, SceneRings]:
+    """By ``vehicle.AP_2m`` and so on, of the samples of each scene."""
+    return {
+        f"{name}.AP_{match_m:.0f}m": _joined([[sample[name, match_m] for sample in samples] for samples in scenes])
         for name in RING_CLASSES
-        for part in _PARTS
         for match_m in MATCH_M
     }
 
 
-def average_precision(scores: Array | NDArray[np.float32], right: NDArray[np.bool_], annotated: int) -> float:
-    """The area under the interpolated precision over recall.
+def ring_figures(rings: Mapping[str, SceneRings], drawn: NDArray[np.int64]) -> dict[str, tuple[float, int]]:
+    """Each figure of :func:`ring_measures`, NaN where nothing is annotated, and the number of annotated boxes.
 
     Args:
-        scores: (P,) of the boxes, in falling order.
-        right: (P,) whether a box has a match.
-        annotated: how many boxes there are to be found, at least 1.
+        rings: of S scenes.
+        drawn: (S,) how often each scene is there.
     """
-    # A point of the curve for each score: it has all boxes of that score and of higher ones.
-    last = np.flatnonzero(np.diff(scores, append=-np.inf))
-    found = np.cumsum(right)[last]
-    precision = np.maximum.accumulate((found / (last + 1))[::-1])[::-1]
-    return float((np.diff(found, prepend=0) * precision).sum() / annotated)
+    figures = {}
+    for key, found in rings.items():
+        name, figure = key.split(".")
+        for part, curve in zip(_PARTS, found.curves, strict=True):
+            annotated = int(drawn @ curve.annotated)
+            value = curve.average_precision(drawn, annotated) if annotated else float("nan")
+            figures[f"{name}.{part.prefix}{figure}"] = value, annotated
+    return figures
 
 
 def _rings(centers: Array) -> NDArray[np.intp]:
@@ -186,22 +245,20 @@ def _partners(distances: Array, match_m: float) -> NDArray[np.intp]:
     return partners
 
 
-def _joined(matches: Sequence[RingMatches]) -> RingMatches:
-    """The samples as one, the most confident box first."""
+def _joined(scenes: Sequence[Sequence[RingMatches]]) -> SceneRings:
+    """The samples of all scenes as one, the most confident box first."""
+    matches = [each for samples in scenes for each in samples]
+    numbers = [np.full(len(each.scores), scene) for scene, samples in enumerate(scenes) for each in samples]
     scores = np.concatenate([np.zeros(0, dtype=np.float32), *(each.scores for each in matches)])
     order = np.argsort(-scores, kind="stable")
     none = np.zeros(0, dtype=np.int8)
-    return RingMatches(
+    nothing = np.zeros((_RINGS, _LEVELS), dtype=np.int64)
+    joined = RingMatches(
         scores[order],
         np.concatenate([none, *(each.rings for each in matches)])[order],
         np.concatenate([none, *(each.levels for each in matches)])[order],
-        sum((each.annotated for each in matches), np.zeros((_RINGS, _LEVELS), dtype=np.int64)),
+        np.array([sum((each.annotated for each in samples), nothing) for samples in scenes]).reshape(
+            -1, *nothing.shape
+        ),
     )
-
-
-def _measure(every: RingMatches, part: _Part) -> Measure:
-    annotated = int(every.annotated[np.ix_(part.rings, part.levels)].sum())
-    if not annotated:
-        return NOTHING
-    kept = np.isin(every.rings, part.rings) & np.isin(every.levels, (_UNMATCHED, *part.levels))
-    return Measure(average_precision(every.scores[kept], every.levels[kept] != _UNMATCHED, annotated), annotated)
+    return SceneRings(joined, np.concatenate([np.zeros(0, dtype=np.int64), *numbers])[order])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tinybev.errors import UserError
 from tinybev_training.eval.detection_matches import ClassMatches, detection_figures
+from tinybev_training.eval.detection_rings import RingMatches, SceneRings, ring_figures, scene_rings
 from tinybev_training.eval.evaluate import UNIAD_MOTION_CLASS, SampleScores
 from tinybev_training.eval.map_iou import NAMES, MapCells, map_measures
 from tinybev_training.eval.measure import Measures
@@ -34,6 +35,7 @@ class SceneStatistics:
     Attributes:
         scenes: their names.
         detection: by class; empty where no box was evaluated.
+        rings: by merged class and distance; empty in files of before they were kept.
         tracking: by class, for each scene; empty where no track was evaluated.
         motion: by merged class, for each scene.
         map: for each scene.
@@ -42,6 +44,7 @@ class SceneStatistics:
 
     scenes: tuple[str, ...]
     detection: Mapping[str, ClassMatches]
+    rings: Mapping[str, SceneRings]
     tracking: Mapping[str, tuple[SceneStates, ...]]
     motion: Mapping[str, tuple[MotionErrors, ...]]
     map: tuple[MapCells, ...]
@@ -59,6 +62,7 @@ def statistics_of(
     return SceneStatistics(
         scenes=tuple(scenes),
         detection=detection,
+        rings=scene_rings([[sample.rings for sample in group] for group in grouped]),
         tracking=tracking,
         motion={
             name: tuple(joined([each.motion[name] for each in group if each.motion is not None]) for group in grouped)
@@ -77,6 +81,8 @@ def drawn_figures(statistics: SceneStatistics, drawn: NDArray[np.int64]) -> dict
     figures: dict[str, float] = {}
     if statistics.detection:
         figures |= _named("detection.", detection_figures(statistics.detection, drawn))
+    rings = ring_figures(statistics.rings, drawn)
+    figures |= _named("rings.", {name: figure for name, (figure, _) in rings.items()})
     if statistics.tracking:
         figures |= _named("tracking.", tracking_figures(statistics.tracking, drawn))
     for name, errors in statistics.motion.items():
@@ -98,6 +104,9 @@ def write_statistics(path: Path, statistics: SceneStatistics) -> None:
     arrays: Arrays = {"scenes": np.array(statistics.scenes)}
     for name, matches in statistics.detection.items():
         _pack(arrays, f"detection/{name}", matches)
+    for name, rings in statistics.rings.items():
+        _pack(arrays, f"rings/{name}", rings.matches)
+        arrays[f"rings/{name}/scenes"] = rings.scenes
     for name, states in statistics.tracking.items():
         for number, state in enumerate(states):
             _pack(arrays, f"tracking/{name}/{number}", state)
@@ -127,6 +136,10 @@ def read_statistics(path: Path) -> SceneStatistics:
             scenes=scenes,
             detection={
                 name: _unpack(arrays, f"detection/{name}", ClassMatches) for name in _names(arrays, "detection")
+            },
+            rings={
+                name: SceneRings(_unpack(arrays, f"rings/{name}", RingMatches), arrays[f"rings/{name}/scenes"])
+                for name in _names(arrays, "rings")
             },
             tracking={
                 name: tuple(_unpack(arrays, f"tracking/{name}/{n}", SceneStates) for n in numbers)
