@@ -115,6 +115,20 @@ def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
     assert computed_sha256(bundle, "openvino") == bundle.info.sha256
 
 
+def test_every_convolution_has_its_bias_where_nncf_corrects_it() -> None:
+    """A normalisation between a convolution and its bias hides it, and what rounding shifts stays."""
+    files = Calibration(bundle_of(SMALL_GRID), [frame(0)]).files
+    for file in files:
+        nodes = read_model(import_openvino(INT8).Core(), file).get_ordered_ops()
+        assert "BatchNormInference" not in {node.get_type_name() for node in nodes}
+        convolutions = [node for node in nodes if node.get_type_name() == "Convolution"]
+        assert len(convolutions) > 5
+        for node in convolutions:
+            (after,) = node.output(0).get_target_inputs()
+            bias = after.get_node().input_value(1).get_node()
+            assert (after.get_node().get_type_name(), bias.get_type_name()) == ("Add", "Constant"), node
+
+
 def test_training_knows_which_layers_are_quantized() -> None:
     bundle = bundle_of(SMALL_GRID, seed=3)
     folder = quantize(bundle, [frame(0)])

@@ -24,7 +24,10 @@ from tinybev.runtime.bundle import Bundle
 
 CACHE_VARIABLE = "TINYBEV_CACHE"
 """Environment variable that names another folder than ``~/.cache/tinybev``."""
-_EXPORTERS = ("parts.py", "torch_export.py", "onnx_export.py", "openvino_runtime.py", "openvino_tail.py")
+_EXPORTERS = (
+    *("parts.py", "torch_export.py", "onnx_export.py"),
+    *("openvino_runtime.py", "openvino_tail.py", "batch_norm.py"),
+)
 WritePart = Callable[[Part, Path], None]
 """Writes the files of one part into an empty folder: ``PART.SUFFIX`` of the format, and what belongs to it."""
 

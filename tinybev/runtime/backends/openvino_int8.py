@@ -107,9 +107,9 @@ class Calibration:
         _nncf()
         self._bundle = bundle
         self._core = import_openvino(INT8).Core()
-        self._files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
+        self.files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
         self._images = [[frame.images_BN3HW.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
-        self._lifted = _lifted(bundle, self._core, self._files[0], frames)
+        self._lifted = _lifted(bundle, self._core, self.files[0], frames)
         self._modules = [layer_modules(part) for part in student_parts(bundle.build_student())]
 
     @property
@@ -129,7 +129,7 @@ class Calibration:
         for module in keep:
             if not any(layers_in(modules, [module]) for modules in self._modules):
                 raise UserError(f"expected modules of the student ({', '.join(self.groups)}), got {module!r}.")
-        image_file, bev_file = self._files
+        image_file, bev_file = self.files
         image_kept, bev_kept = (layers_in(modules, keep) for modules in self._modules)
         layers, last_layers = cut_before_last_layers(read_model(self._core, bev_file), HEAD_OUTPUTS)
         models = {

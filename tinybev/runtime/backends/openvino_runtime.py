@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from tinybev.errors import UserError
+from tinybev.runtime.backends.batch_norm import fold_batch_norms
 from tinybev.runtime.backends.export_cache import cached_export, export_parts
 from tinybev.runtime.backends.openvino_part import CompiledPart
 from tinybev.runtime.backends.openvino_tail import cut_before_last_layers
@@ -69,12 +72,17 @@ def open_openvino(bundle: Bundle, name: str, precision: str, threads: int) -> Pa
 def write_openvino(part: Part, folder: Path) -> None:
     """Writes ``PART.xml`` and ``PART.bin``, the weights in float32.
 
-    OpenVINO's frontend is used as it is: ``openvino.convert_model`` would report to its maker over the network.
+    Normalisations are folded into the convolutions before them and what is constant is computed: so each convolution
+    has its bias as a constant right behind it, where NNCF looks for the biases that it corrects. OpenVINO's frontend
+    is used as it is: ``openvino.convert_model`` would report to its maker over the network.
 
     Raises:
         UserError: OpenVINO is not installed.
     """
     openvino = import_openvino("openvino")
+    folded = copy.deepcopy(part.module)
+    fold_batch_norms(folded)
+    part = replace(part, module=folded)
     decoders = importlib.import_module("openvino.frontend.pytorch.fx_decoder")
     with _quiet(decoders):  # it reports, with tracebacks, which operators this PyTorch does not decompose
         decoder = decoders.TorchFXPythonDecoder.from_exported_program(exported_program(part), dynamic_shapes=False)
@@ -83,6 +91,10 @@ def write_openvino(part: Part, folder: Path) -> None:
     model.reshape(
         {port: openvino.PartialShape(list(one.shape)) for port, one in zip(model.inputs, part.example, strict=True)}
     )
+    passes = importlib.import_module("openvino.passes")
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(model)
     for tensor, name in zip((*model.inputs, *model.outputs), (*part.input_names, *part.output_names), strict=True):
         tensor.get_tensor().set_names({name})
     openvino.save_model(model, folder / f"{part.name}{SUFFIX}", compress_to_fp16=False)

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from tinybev.model.student import Student
+from tinybev.runtime.backends.batch_norm import fold_batch_norms
 
 _REDUCED = ("backbone", "neck", "lift", "bev_stem", "bev_encoder")
 
@@ -23,18 +23,6 @@ def in_bfloat16(student: Student) -> Student:
     for name in _REDUCED:
         setattr(student, name, _InBfloat16(getattr(student, name)))
     return student
-
-
-def fold_batch_norms(module: nn.Module) -> None:
-    """Folds each batch normalisation into the convolution declared just before it, which is the one it follows."""
-    previous: tuple[str, nn.Module] | None = None
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.BatchNorm2d) and previous is not None and isinstance(previous[1], nn.Conv2d):
-            setattr(module, previous[0], fuse_conv_bn_eval(previous[1], child))
-            setattr(module, name, nn.Identity())
-        else:
-            fold_batch_norms(child)
-        previous = name, child
 
 
 class _InBfloat16(nn.Module):
