@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from tinybev.geometry import Array
 from tinybev.types import CameraFrame, Command, Detections, EgoStatus, Frame, Goal
 from tinybev_training.data.sample import AgentTargets, PastFrame, PlanTargets
 from tinybev_training.data.surroundings import Footprints, MapGeometry, Surroundings
+
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 _MIRRORED_COMMAND = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT, Command.FORWARD: Command.FORWARD}
 
@@ -121,7 +124,7 @@ def augment_bev(surroundings: Surroundings, augmentation: BevAugmentation) -> Su
     )
 
 
-def _turned(points: Array, matrix: Array) -> Array:
+def _turned(points: NDArray[_Real], matrix: Array) -> NDArray[_Real]:
     """Points or vectors (..., 2) of the ground in the augmented axes."""
     return (points @ matrix[:2, :2].T).astype(points.dtype)
 
@@ -133,7 +136,7 @@ def _turned_points(points: NDArray[np.float32], matrix: Array) -> NDArray[np.flo
     return turned
 
 
-def _turned_yaws(yaws: Array, matrix: Array) -> Array:
+def _turned_yaws(yaws: NDArray[_Real], matrix: Array) -> NDArray[_Real]:
     headings = np.stack([np.cos(yaws), np.sin(yaws)], axis=-1) @ matrix[:2, :2].T
     return np.arctan2(headings[..., 1], headings[..., 0]).astype(yaws.dtype)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from typing import Any
 
 import cv2
 import numpy as np
@@ -81,9 +82,9 @@ def futures_panel(sample: Sample, footprints: Footprints | None, grid: BevGrid, 
     return panel
 
 
-def _pixels(points: Array, grid: BevGrid, side: int) -> Array:
+def _pixels(points: NDArray[np.floating[Any]], grid: BevGrid, side: int) -> Array:
     """Pixels (..., 2) of points (..., 2) of base_link in a panel of ``grid``."""
-    cells = grid.metric_to_cell(points) / np.array(grid.shape)
+    cells = grid.metric_to_cell(np.asarray(points, dtype=np.float64)) / np.array(grid.shape)
     return np.ascontiguousarray((1 - cells[..., ::-1]) * side - 0.5)  # OpenCV refuses other layouts
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tinybev.draw.mosaic import draw_mosaic
 from tinybev.draw.overlay import Overlay
 from tinybev.draw.strokes import Image
-from tinybev.geometry import Array
 from tinybev.types import CAMERAS, CameraFrame, Frame, MapClass, MapSegment, Plan, Trajectories
 from tinybev_training.data.camera_inputs import CameraInputs
 from tinybev_training.data.panels import futures_panel, lidar_panel, map_panel, occupancy_panel
@@ -75,7 +77,7 @@ def _segments(geometry: MapGeometry) -> tuple[MapSegment, ...]:
 def _trajectories(agents: AgentTargets) -> Trajectories:
     """The futures as one mode each; a step that is not annotated repeats the one before it."""
     positions = agents.futures.copy()
-    before: Array = agents.boxes.centers[:, :2]
+    before: NDArray[np.floating[Any]] = agents.boxes.centers[:, :2]
     for step in range(positions.shape[1]):
         unknown = ~agents.futures_valid[:, step]
         positions[unknown, step] = before[unknown]

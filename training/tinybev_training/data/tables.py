@@ -142,7 +142,7 @@ def _annotations(nusc: NuScenes, tokens: Sequence[str], track_ids: dict[str, int
     )
 
 
-def _column(vectors: Sequence[Sequence[float]]) -> Array:
+def _column(vectors: Sequence[Sequence[float] | Array]) -> Array:
     return np.array(vectors, dtype=np.float64).reshape(-1, 3)
 
 

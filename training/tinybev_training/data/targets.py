@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-
-import numpy as np
 
 from tinybev.geometry import BevGrid
 from tinybev_training.data import map_masks, occupancy
@@ -29,7 +28,7 @@ class TargetGrids:
     def map_radius_m(self) -> float:
         """How far around the ego the map is needed, however it is turned."""
         farthest = [max(abs(low), abs(high)) for low, high, _ in (self.map.x_bound, self.map.y_bound)]
-        return float(np.hypot(*farthest)) + _MAP_MARGIN_M
+        return math.hypot(*farthest) + _MAP_MARGIN_M
 
 
 UNIAD_GRIDS = TargetGrids()

@@ -27,8 +27,8 @@ def write_shipped(experiment: Experiment) -> Path | None:
     training = dict(bundle.manifest.training)
     told = training
     for earlier in reversed(experiment.runs_before(run)):
-        told["before"] = dict(read_bundle(experiment.bundle(earlier)).manifest.training)
-        told = told["before"]
+        before = dict(read_bundle(experiment.bundle(earlier)).manifest.training)
+        told["before"], told = before, before
     metrics = {
         f"{task}.{name}": round(measure.value, 4)
         for task, measures in evaluation.tasks.items()

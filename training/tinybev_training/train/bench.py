@@ -146,7 +146,7 @@ def measure(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = module.terms(batch, told, labelled_B).loss
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(module.parameters(), recipe.optimization.clip_norm)
         optimizer.step()
         module.average.update_parameters(module.network)
