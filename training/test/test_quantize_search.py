@@ -30,6 +30,13 @@ def test_what_costs_most_is_kept_first_and_no_more_than_needed() -> None:
     assert "| stem, head | +0.30 |" in table(tried)
 
 
+def test_the_search_goes_on_from_what_is_kept_anyway() -> None:
+    assert search(list(COSTS), 0.03, additive, ["stem"]) == [Tried(("stem",), additive(["stem"]))]
+    tried = search(list(COSTS), 0.01, additive, ["neck"])
+    assert [one.kept for one in tried[1:4]] == [("neck", name) for name in COSTS if name != "neck"]
+    assert tried[-1].kept == ("neck", "stem", "head")
+
+
 def test_a_metric_that_needs_one_module_does_not_hide_what_the_others_need() -> None:
     def measure(kept: Sequence[str]) -> Losses:
         noise = 0.01 * len(kept)  # of the plan, where its head is in int8

@@ -60,25 +60,27 @@ def relative_losses(reference: Tasks, measured: Tasks) -> Losses:
     return losses
 
 
-def search(groups: Sequence[str], limit: float, measure: Measure) -> list[Tried]:
+def search(groups: Sequence[str], limit: float, measure: Measure, start: Sequence[str] = ()) -> list[Tried]:
     """All that was tried; the last one is the choice.
 
-    All in int8 first. Where that loses more than ``limit``, each group alone in floating point; then groups are kept
-    one more at a time, until it holds or all are kept: each time the one that alone leaves the least loss of the metric
-    that now loses most. So a group that one metric cannot do without does not hide what the others need.
+    ``start`` alone in floating point first. Where that loses more than ``limit``, each other group besides; then groups
+    are kept one more at a time, until it holds or all are kept: each time the one that alone leaves the least loss of
+    the metric that now loses most. So a group that one metric cannot do without does not hide what the others need.
     """
-    tried = [Tried((), measure(()))]
+    first = tuple(start)
+    tried = [Tried(first, measure(first))]
     if tried[0].worst <= limit:
         return tried
-    alone = {group: Tried((group,), measure((group,))) for group in groups}
+    others = [group for group in groups if group not in first]
+    alone = {group: Tried((*first, group), measure((*first, group))) for group in others}
     tried += alone.values()
     chosen = tried[0]
-    while chosen.worst > limit and len(chosen.kept) < len(groups):
+    while chosen.worst > limit and others:
         metric = max(chosen.losses, key=lambda one: chosen.losses[one])
-        left = [group for group in groups if group not in chosen.kept]
-        group = min(left, key=lambda one: alone[one].losses[metric])
+        group = min(others, key=lambda one: alone[one].losses[metric])
+        others.remove(group)
         kept = (*chosen.kept, group)
-        chosen = Tried(kept, measure(kept) if chosen.kept else alone[group].losses)
+        chosen = alone[group] if kept == alone[group].kept else Tried(kept, measure(kept))
         tried.append(chosen)
     return tried
 
