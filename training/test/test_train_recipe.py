@@ -46,6 +46,7 @@ def test_stages_differ_in_what_is_distilled_alone() -> None:
     assert one.distill.regions is None
     assert three.distill.regions is not None
     assert shipped("self").teacher == SELF
+    assert dataclasses.replace(shipped("self").distill, ramp_steps=0) == three.distill
     assert shipped("alone").teacher == ""
 
 
@@ -91,6 +92,7 @@ def test_fields_are_set_by_their_dotted_names() -> None:
         (("precision", "fp8"), "expected one of 32-true, bf16-mixed, 16-mixed, got 'fp8'"),
         (("samples", "3"), "expected the fields of Samples, got 3"),
         (("supervised.map", "-1"), "weight map: expected a finite number of 0 or more"),
+        (("distill.ramp_steps", "-1"), "distill.ramp_steps: expected 0 or more, got -1"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(setting: tuple[str, str], complaint: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tinybev_training.data.batch import Batch, collate
-from tinybev_training.losses.terms import SupervisedTerms
+from tinybev_training.losses.terms import SupervisedTerms, weighted_sum
 from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
@@ -126,3 +126,17 @@ def test_a_term_that_is_switched_off_does_not_reach_the_student(batch: Batch, re
     assert terms.distilled.feature.item() == terms.distilled.plan.item() == 0.0
     assert module.distiller is not None
     assert module.distiller.adapter is None
+
+
+def test_a_teacher_that_learns_itself_counts_ever_more(batch: Batch, recipe: Recipe) -> None:
+    ramped = changed(recipe, {"distill.ramp_steps": "4"})
+    module = TrainingModule(ramped, first_network(ramped), Share(2), Identity(ramped, "digest"))
+    module.learn_from(LiveTeacher(module.averaged))
+    terms = module.terms(batch, Told.everything(batch, ego_status=False), torch.tensor([True, True]))
+    assert terms.distilled is not None
+    supervised = weighted_sum(terms.supervised, ramped.supervised)
+    distilled = weighted_sum(terms.distilled, ramped.distill.weights)
+    assert distilled > 0
+    assert terms.loss.item() == pytest.approx((supervised + distilled / 4).item())
+    assert [ramped.distill.share(step) for step in (0, 2, 3, 100)] == [0.25, 0.75, 1.0, 1.0]
+    assert recipe.distill.share(0) == 1.0

@@ -34,11 +34,27 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Weights (0 switches a term off), temperatures, and regions (None weights all cells alike)."""
+    """What is distilled.
+
+    Attributes:
+        weights: of the terms; 0 switches one off.
+        temperature: of the logits.
+        regions: None weights all cells alike.
+        ramp_steps: over which the weights rise linearly from nothing; for a teacher that still has to learn itself.
+    """
 
     weights: DistillWeights = field(default_factory=DistillWeights)
     temperature: Temperature = field(default_factory=Temperature)
     regions: RegionConfig | None = None
+    ramp_steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.ramp_steps < 0:
+            raise UserError(f"distill.ramp_steps: expected 0 or more, got {self.ramp_steps}; correct the recipe.")
+
+    def share(self, step: int) -> float:
+        """Of the weights, that counts in a step; the first one is 0."""
+        return min(1.0, (step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
 
 
 FEATURE_LEVEL = DistillConfig(DistillWeights(feature=1.0))

@@ -139,7 +139,8 @@ class TrainingModule(pl.LightningModule):
         outputs = self.network(batch, told, self.distiller.agents(targets, taught))
         supervised = supervised_terms(outputs, targets, batch, config, recipe.supervised)
         distilled = self.distiller(outputs, taught, targets)
-        loss = weighted_sum(supervised, recipe.supervised) + weighted_sum(distilled, recipe.distill.weights)
+        share = recipe.distill.share(self.global_step)
+        loss = weighted_sum(supervised, recipe.supervised) + share * weighted_sum(distilled, recipe.distill.weights)
         return StepTerms(loss, supervised, distilled)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

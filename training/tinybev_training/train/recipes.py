@@ -6,7 +6,7 @@ Stages, weights of the terms and the order of the stages are the paper's idea; a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinybev.errors import UserError
 from tinybev_training.distill.config import FEATURE_LEVEL, JOINT, OUTPUT_LEVEL
@@ -46,8 +46,9 @@ def s3_joint(teacher: str = "") -> Recipe:
 
 
 def self_distillation(teacher: str = "") -> Recipe:
-    """As stage 3, but the teacher is the average of the student's own weights."""
-    return Recipe(name="self_distillation", teacher=teacher or SELF, supervised=_BESIDE_A_TEACHER, distill=JOINT)
+    """As stage 3, but the teacher is the average of the student's own weights, heard ever more as it learns."""
+    distill = replace(JOINT, ramp_steps=1000)
+    return Recipe(name="self_distillation", teacher=teacher or SELF, supervised=_BESIDE_A_TEACHER, distill=distill)
 
 
 def teacher(teacher: str = "") -> Recipe:
