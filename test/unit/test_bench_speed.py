@@ -135,6 +135,19 @@ def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "| network | tinybev-nano | torch-bf16 | bfloat16 |" in capsys.readouterr().out
 
 
+def test_random_weights_are_measured_in_int8_too_and_trained_ones_as_they_were_calibrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("nncf")
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("TINYBEV_CACHE", str(tmp_path))
+    options = ["--rounds", "1", "--threads", "1", "--backends", "openvino-int8"]
+    assert main(["bench", "--only", "network", "--bundle", "untrained:nano", *options]) == 0
+    assert "| network | tinybev-nano | openvino-int8 | int8 |" in capsys.readouterr().out
+    assert main(["bench", "--only", "network", "--bundle", "shipped:mini", *options]) == 0
+    assert "expected ranges of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import torch
@@ -17,7 +18,7 @@ from tinybev.bench.speed_row import SpeedRow, speed_row, table
 from tinybev.errors import UserError
 from tinybev.model.summary import summarize
 from tinybev.runtime.backends.choice import open_backend
-from tinybev.runtime.backends.openvino_int8 import INT8
+from tinybev.runtime.backends.openvino_int8 import INT8, is_calibrated, quantize
 from tinybev.runtime.backends.torch_device import choose_device
 from tinybev.runtime.bundle import UNTRAINED
 from tinybev.runtime.options import AUTO, BACKENDS
@@ -65,6 +66,9 @@ def check_backends(names: Sequence[str]) -> list[str]:
 def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -> tuple[list[SpeedRow], dict[str, str]]:
     """The rows of one size, and the backends that did not run with the reason."""
     threads = args.threads or torch.get_num_threads()
+    if INT8 in names:
+        with suppress(UserError):  # where it cannot be had, the variant says why
+            _calibrate_random(subject)
     variants: dict[str, Prepare] = {name: _Infer(subject, name, args.device, threads) for name in names}
     for precision in _PRECISIONS:
         variants[_PEAK + precision] = _Convolve(precision, args.device, threads)
@@ -80,6 +84,19 @@ def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -
         yardstick = timings.get(YARDSTICK)
         rows.append(speed_row("network", subject.name, name, precision, threads, timing, yardstick, operations, peak))
     return rows, absent
+
+
+def _calibrate_random(subject: Subject) -> None:
+    """Gives random weights ranges for int8, of the made frame, where they have none; of trained ones nobody should
+    find such ranges later on.
+
+    Raises:
+        UserError: a package is missing, or the network has a memory.
+    """
+    bundle = subject.open()
+    if not bundle.info.trained and not is_calibrated(bundle):
+        prepared = Preprocessor(subject.config, use_ego_status=False).prepare(made_frame())
+        quantize(bundle, [prepared.inputs])
 
 
 def precision_of(backend: str) -> str:

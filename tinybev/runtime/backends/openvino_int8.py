@@ -81,6 +81,15 @@ def int8_sha256(bundle: Bundle) -> str:
     return digest.hexdigest()
 
 
+def is_calibrated(bundle: Bundle) -> bool:
+    """Whether the backend finds the bundle's quantized parts.
+
+    Raises:
+        UserError: OpenVINO is not installed.
+    """
+    return all(file.is_file() for file in _part_files(bundle))
+
+
 def int8_folder(bundle: Bundle) -> Path:
     """Where the quantized parts of a bundle are kept."""
     return _float_folder(bundle) / INT8_FOLDER
@@ -146,14 +155,17 @@ def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Collection[s
     return Calibration(bundle, frames).quantize(keep)
 
 
+def _part_files(bundle: Bundle) -> list[Path]:
+    return [int8_folder(bundle) / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
+
+
 def _quantized_files(bundle: Bundle) -> list[Path]:
-    files = [int8_folder(bundle) / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
-    if not all(file.is_file() for file in files):
+    if not is_calibrated(bundle):
         raise UserError(
             f"backend {INT8!r}: expected ranges of {bundle.info.name} ({bundle.info.sha256[:12]}), calibrated with "
             "this version, found none; run `tinybev quantize` with this bundle, or choose openvino."
         )
-    return files
+    return _part_files(bundle)
 
 
 def _float_folder(bundle: Bundle) -> Path:
