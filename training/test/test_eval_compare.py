@@ -17,7 +17,15 @@ from nuscenes.eval.detection.data_classes import DetectionBox
 from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.eval.tracking.data_classes import TrackingBox
 from nuscenes.eval.tracking.evaluate import TrackingEval
-from tinybev_training.eval.compare import ComparedRun, bootstrap, comparison, drawn_intervals, is_summed, read_run
+from tinybev_training.eval.compare import (
+    ComparedRun,
+    bootstrap,
+    comparison,
+    drawn_figures_of,
+    drawn_intervals,
+    is_summed,
+    read_run,
+)
 from tinybev_training.eval.detection_matches import detection_figures, detection_matches
 from tinybev_training.eval.detection_rings import detection_rings
 from tinybev_training.eval.evaluate import SampleScores, dense_tasks
@@ -310,7 +318,7 @@ def test_the_statistics_survive_the_file(tmp_path: Path) -> None:
 
 def test_drawn_intervals_pair_the_runs_and_leave_out_what_a_draw_cannot_measure() -> None:
     first, worse = statistics(), statistics(worse_by_m=0.25)
-    found = drawn_intervals([first, worse], resamples=60)
+    found = drawn_intervals([drawn_figures_of(run, resamples=60) for run in (first, worse)])
     own, difference = found["motion.minADE"]
     assert own is not None
     assert own[0] < drawn_figures(first, np.array([1, 1, 1]))["motion.minADE"] < own[1]
@@ -321,8 +329,9 @@ def test_drawn_intervals_pair_the_runs_and_leave_out_what_a_draw_cannot_measure(
         assert own[0] < own[1]
         assert difference == (0, 0)
     assert found["detection.bus.AP"] == [None, None]
+    others = [ComparedRun("a", evaluation({"scene-0": 1.0}), run) for run in (first, statistics(2))]
     with pytest.raises(UserError, match="the same scenes"):
-        drawn_intervals([first, statistics(2)])
+        comparison(others)
 
 
 def test_runs_that_list_their_scenes_in_another_order_draw_the_same_ones() -> None:
@@ -334,7 +343,7 @@ def test_runs_that_list_their_scenes_in_another_order_draw_the_same_ones() -> No
         map=first.map[::-1],
         occupancy=first.occupancy[::-1],
     )
-    found = drawn_intervals([first, turned], resamples=20)
+    found = drawn_intervals([drawn_figures_of(run, resamples=20) for run in (first, turned)])
     assert {"motion.minADE", "map.IoU", "occupancy.VPQ_near"} <= set(found)
     for name, (own, difference) in found.items():
         assert own is not None, name

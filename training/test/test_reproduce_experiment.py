@@ -12,6 +12,7 @@ from tinybev_training.eval import commands as eval_commands
 from tinybev_training.reproduce.experiment import (
     ALONE,
     MORE_WORLD_JOB,
+    ORACLE,
     SHIPPED,
     SHIPPED_AGAIN,
     SHIPPED_FIRST,
@@ -50,7 +51,25 @@ def test_every_job_is_a_command_that_can_be_run_once_those_before_it_are_done(ex
         assert done.issuperset(job.after), job.name
         done.add(job.name)
         parsed(job)
-    assert {f"{what}-{run.name}" for run in experiment.runs for what in ("train", "eval")} <= done
+    assert {f"train-{run.name}" for run in experiment.runs} <= done
+    measured = {run for run in experiment.runs if run.row not in (SHIPPED_FIRST, SHIPPED_AGAIN)}
+    assert {f"eval-{run.name}" for run in measured} <= done
+
+
+def test_some_runs_alone_are_their_jobs_and_what_those_need(tmp_path: Path) -> None:
+    experiment = Experiment(find_scale("smoke"), tmp_path, "cpu", 1)
+    names = [job.name for job in experiment.jobs_of(["s2-seed0"])]
+    assert names == [
+        *("world", "train-teacher-seed0", "teach", "train-s2-seed0", "eval-s2-seed0"),
+        *("eval-s2-seed0-step-4", "eval-s2-seed0-step-8"),
+    ]
+    alone = {job.name for job in experiment.jobs_of(["alone-seed0"])}
+    both = {job.name for job in experiment.jobs_of(["alone-seed0", "s2-seed0"])}
+    assert both == alone | set(names)
+    assert "train-teacher-seed0" not in alone
+    assert experiment.jobs_of([run.name for run in experiment.runs]) == experiment.jobs
+    with pytest.raises(UserError, match=r"--runs: expected some of alone-seed0, .*got 's9-seed0'"):
+        experiment.jobs_of(["s9-seed0"])
 
 
 def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Experiment) -> None:
@@ -68,14 +87,15 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
     for row in rows:
         recipe = recipes[row.name, seed]
         steps = experiment.scale.teacher_steps if row is TEACHER else alone.steps
-        assert (recipe.split, recipe.validation_split, recipe.steps) == (LABELLED, VALIDATION, steps)
+        split = ALL if row is ORACLE else LABELLED
+        assert (recipe.split, recipe.validation_split, recipe.steps) == (split, VALIDATION, steps)
         assert (recipe.samples.labelled, recipe.optimization, recipe.seed, recipe.start) == (
             alone.samples.labelled,
             alone.optimization,
             seed,
             "",
         )
-        depth = 1.0 if row in (TEACHER, ALONE) else 2.0  # as much of the loss as without what is distilled
+        depth = 1.0 if row in (TEACHER, ALONE, ORACLE) else 2.0  # as much of the loss as without what is distilled
         assert recipe.supervised == replace(alone.supervised, depth=depth)
         assert recipe.network == (experiment.scale.teacher if row is TEACHER else experiment.scale.student)
         assert bool(recipe.unlabelled_split) == row.unlabelled
@@ -100,7 +120,7 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-long, cpu-plateau, gpu, got 'huge'"):
+    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, gpu, got 'huge'"):
         find_scale("huge")
 
 
@@ -115,7 +135,6 @@ def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_
         assert recipe.telling.ego_status
         assert recipe.distill.weights.feature > 0
         assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
-        assert parsed(jobs[f"eval-{each.name}"]).ego_status == "auto"
     assert f"train-{first.name}" in jobs[f"train-{again.name}"].after
     last, (recipe, _) = parsed(jobs[f"train-{run.name}"]), _recipe_and_folder(parsed(jobs[f"train-{run.name}"]))
     recipe.check()
@@ -123,7 +142,8 @@ def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_
     assert recipe.start == str(experiment.bundle(again))
     assert recipe.telling.ego_status
     assert last.dataroot == parsed(jobs[MORE_WORLD_JOB]).out != experiment.dataroot
-    assert parsed(jobs[f"eval-{run.name}"]).dataroot == experiment.dataroot
+    measured = parsed(jobs[f"eval-{run.name}"])
+    assert (measured.dataroot, measured.ego_status) == (experiment.dataroot, "auto")
     assert jobs[f"train-{run.name}"].after == (MORE_WORLD_JOB, f"train-{again.name}")
 
 

@@ -48,20 +48,26 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     teacher, alone, s3 = rows
     assert alone.cells["detection.mAP"].values == (0.30, 0.34)
     assert alone.hours == 0.5
-    assert s3.differences["detection.mAP"].values == pytest.approx((0.15, 0.09))
-    assert s3.differences["planning.uniad.L2_3s"].values == pytest.approx((-0.5, -0.3))
-    assert s3.differences["planning.uniad.L2_3s"].interval == pytest.approx((-0.5, -0.5))  # in every scene the same
+    assert s3.differences[ALONE]["detection.mAP"].values == pytest.approx((0.15, 0.09))
+    assert s3.differences[ALONE]["planning.uniad.L2_3s"].values == pytest.approx((-0.5, -0.3))
+    assert s3.differences[ALONE]["planning.uniad.L2_3s"].interval == pytest.approx(
+        (-0.5, -0.5)
+    )  # in every scene the same
     assert not teacher.differences
     assert math.isnan(teacher.cells["tracking.AMOTA"].values[0])
     text = section(experiment, rows, ["images/scores.png"])
     assert "| student alone | 4.0 | 0, 1 | 32.0 ± 2.8 | - |" in text
-    assert "| S3: joint, region-aware | +12.0 ± 4.2 | - |" in text
+    assert "| S3 - student alone | +12.0 ± 4.2 | - |" in text
+    assert "| S3 - S1 |" not in text
     assert "- S3: joint, region-aware: mAP 88 %, L2 at 3 s 210 %; 80 % fewer parameters." in text
     assert "- student alone, on a CPU, 2 jobs side by side:\n  `tinybev train alone-seed0`" in text
     assert "| | 0 to 10 m | 10 to 20 m | 20 to 30 m | 30 to 45 m |" in text
     assert "| student alone | 16.0 ± 1.4 | - | - | 16.0 ± 1.4 |" in text
     assert "![](images/scores.png)" in text
-    assert "**Not measured yet:** S2: output level (seed 0, 1); S1: feature level (seed 0, 1); " in text
+    assert (
+        "**Not measured yet:** student alone, told what was withheld (seed 0, 1); S2: output level (seed 0, 1); "
+        in text
+    )
 
 
 def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_path: Path) -> None:

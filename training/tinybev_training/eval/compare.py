@@ -7,7 +7,7 @@ scenes from the JSON files, every other figure from the statistics beside them, 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ COVERED = 0.95
 """Share of the resamples that an interval holds."""
 
 Interval = tuple[float, float]
+Figures = Mapping[str, NDArray[np.float64]]
 
 # A figure of these is the mean of its scenes' figures weighted with their counts; of others (AP, AMOTA, the errors
 # averaged over recall, panoptic quality) that is not so, and an interval made of it would be wrong.
@@ -75,30 +76,29 @@ def bootstrap(evaluations: Sequence[Evaluation], metric: str, resamples: int = R
     return _intervals(means)
 
 
-def drawn_intervals(runs: Sequence[SceneStatistics], resamples: int = RESAMPLES) -> dict[str, list[Interval | None]]:
-    """By TASK.NAME as :func:`bootstrap`, of every figure that is taken again for the scenes that are drawn.
+def drawn_figures_of(run: SceneStatistics, resamples: int = RESAMPLES) -> Figures:
+    """By TASK.NAME the figure in each resample of the scenes, NaN where that leaves nothing to measure.
+
+    Runs over the same scenes get the same resamples, in whatever order they list them.
+    """
+    count = len(run.scenes)
+    draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
+    order = np.argsort(run.scenes)  # by name
+    figures: list[dict[str, float]] = []
+    for draw in tqdm(draws, "drawing scenes", unit="resample"):
+        drawn = np.zeros(count, dtype=np.int64)
+        drawn[order] = np.bincount(draw, minlength=count)
+        figures.append(drawn_figures(run, drawn))
+    return {name: np.array([each[name] for each in figures]) for name in figures[0]}
+
+
+def drawn_intervals(runs: Sequence[Figures]) -> dict[str, list[Interval | None]]:
+    """By TASK.NAME as :func:`bootstrap`, of what :func:`drawn_figures_of` gives for runs over the same scenes.
 
     None where a draw leaves nothing to measure: an interval of the other draws would be of other scenes.
-
-    Raises:
-        UserError: the runs are not of the same scenes.
     """
-    _check_same([run.scenes for run in runs])
-    count = len(runs[0].scenes)
-    if count < 2:
-        return {}
-    # By name, so that runs that list their scenes in another order draw the same ones.
-    orders = [np.argsort(run.scenes) for run in runs]
-    draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
-    figures: list[list[dict[str, float]]] = [[] for _ in runs]
-    for draw in tqdm(draws, "drawing scenes", unit="resample"):
-        times = np.bincount(draw, minlength=count)
-        for run, order, found in zip(runs, orders, figures, strict=True):
-            drawn = np.zeros(count, dtype=np.int64)
-            drawn[order] = times
-            found.append(drawn_figures(run, drawn))
-    common = [name for name in figures[0][0] if all(name in found[0] for found in figures)]
-    return {name: _intervals([np.array([each[name] for each in found]) for found in figures]) for name in common}
+    common = [name for name in runs[0] if all(name in run for run in runs)]
+    return {name: _intervals([run[name] for run in runs]) for name in common}
 
 
 def comparison(runs: Sequence[ComparedRun], resamples: int = RESAMPLES) -> str:
@@ -109,8 +109,11 @@ def comparison(runs: Sequence[ComparedRun], resamples: int = RESAMPLES) -> str:
     """
     evaluations = [run.evaluation for run in runs]
     _check_same([list(evaluation.scenes) for evaluation in evaluations])
-    kept = [run.statistics for run in runs if run.statistics is not None]
-    drawn = drawn_intervals(kept, resamples) if len(kept) == len(runs) else {}
+    kept = [run.statistics for run in runs if run.statistics is not None and len(run.statistics.scenes) > 1]
+    drawn = {}
+    if len(kept) == len(runs):
+        _check_same([statistics.scenes for statistics in kept])
+        drawn = drawn_intervals([drawn_figures_of(statistics, resamples) for statistics in kept])
     metrics = dict.fromkeys(
         f"{task}.{name}"
         for evaluation in evaluations

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=int, default=1, help="trainings and measurements at the same time; they share the CPU's cores"
     )
     parser.add_argument(
+        "--runs", nargs="+", metavar="RUN", help="only these, as s3-seed1, with what they need; default: all"
+    )
+    parser.add_argument(
         "--page", type=Path, help="page whose part of this scale is replaced, as docs/results.md; default: none"
     )
     parser.add_argument("--tables-only", action="store_true", help="run nothing; make tables of what is finished")
@@ -48,11 +51,12 @@ def run(args: argparse.Namespace) -> int:
     processes = max(1, (os.cpu_count() or 1) // args.jobs)
     experiment = Experiment(scale, args.out or Path("out") / f"reproduce-{scale.name}", device, processes)
     check_made(experiment.folder, experiment.jobs)
+    jobs = experiment.jobs_of(args.runs) if args.runs else experiment.jobs
     if args.show:
-        print("\n".join(job.text for job in experiment.jobs if not job.makes.exists()))
+        print("\n".join(job.text for job in jobs if not job.makes.exists()))
         return 0
     if not args.tables_only:
-        Runner(experiment.folder, device, args.jobs).run(experiment.jobs)
+        Runner(experiment.folder, device, args.jobs).run(jobs)
     _write(experiment, args.page)
     return 0
 

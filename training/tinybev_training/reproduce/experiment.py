@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinybev.errors import UserError
 from tinybev_training.reproduce.job import Job
 from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, UNLABELLED, VALIDATION, Scale, World
 from tinybev_training.teacher.commands import SUMMARY_FILE
@@ -20,30 +21,36 @@ class Row:
     """A row of the table.
 
     Attributes:
-        name: of the recipe, and of the row.
+        name: of the row.
+        recipe: that it is trained by.
         title: as the table has it.
         taught: whether our teacher teaches it.
         unlabelled: whether it hears a teacher on the scenes that are not annotated.
+        split: whose annotations it learns from.
     """
 
     name: str
+    recipe: str
     title: str
     taught: bool = False
     unlabelled: bool = False
+    split: str = LABELLED
 
 
-TEACHER = Row("teacher", "teacher (cameras, lidar, memory)")
-ALONE = Row("alone", "student alone")
-S1 = Row("s1", "S1: feature level", taught=True, unlabelled=True)
-S2 = Row("s2", "S2: output level", taught=True, unlabelled=True)
-S3 = Row("s3", "S3: joint, region-aware", taught=True, unlabelled=True)
-SELF = Row("self", "teacher-free: its own average", unlabelled=True)
-SHIPPED_FIRST = Row("shipped", "shipped bundle after its first run, as S3", taught=True)
-SHIPPED_AGAIN = Row("shipped-again", "shipped bundle after its second run, as S3", taught=True)
-SHIPPED = Row("shipped-more", "shipped bundle, after its third run, on more scenes")
+TEACHER = Row("teacher", "teacher", "teacher (cameras, lidar, memory)")
+ALONE = Row("alone", "alone", "student alone")
+S1 = Row("s1", "s1", "S1: feature level", taught=True, unlabelled=True)
+S2 = Row("s2", "s2", "S2: output level", taught=True, unlabelled=True)
+S3 = Row("s3", "s3", "S3: joint, region-aware", taught=True, unlabelled=True)
+SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
+ORACLE = Row("oracle", "alone", "student alone, told what was withheld", split=ALL)
+"""What a teacher that is never wrong could say on the scenes without annotations: the annotations."""
+SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run, as S3", taught=True, split=ALL)
+SHIPPED_AGAIN = Row("shipped-again", "s3", "shipped bundle after its second run, as S3", taught=True, split=ALL)
+SHIPPED = Row("shipped-more", "alone", "shipped bundle, after its third run, on more scenes", split=ALL)
 SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED)
 """Each run starts from the weights of the one before."""
-ROWS = (TEACHER, ALONE, S1, S2, S3, SELF)
+ROWS = (TEACHER, ALONE, S1, S2, S3, SELF, ORACLE)
 """In the order of the table."""
 
 
@@ -88,13 +95,30 @@ class Experiment:
     @property
     def jobs(self) -> tuple[Job, ...]:
         """All of them, each after those that it needs."""
-        trained = [job for run in self.runs for job in (self._train(run), self._measure(run))]
+        trained = [job for run in self.runs for job in (self._train(run), *self._measure(run))]
         on_the_way = [job for run in self.curve_runs for job in self._measure_on_the_way(run)]
         teach = (self._teach(),) if self.scale.written_teacher else ()
         worlds = [self._world(WORLD_JOB, self.scale.world, self.dataroot)]
         if self.scale.shipped:
             worlds.append(self._world(MORE_WORLD_JOB, self.scale.shipped.more_world, self._more_dataroot))
         return (*worlds, *trained[:2], *teach, *trained[2:], *on_the_way)
+
+    def jobs_of(self, names: Sequence[str]) -> tuple[Job, ...]:
+        """The jobs of the runs of those names, and what they need.
+
+        Raises:
+            UserError: there is no run of a name.
+        """
+        known = {run.name for run in self.runs}
+        if wrong := sorted(set(names) - known):
+            raise UserError(
+                f"--runs: expected some of {', '.join(sorted(known))}, got {wrong[0]!r}; choose from these."
+            )
+        wanted: set[str] = set()
+        for job in reversed(self.jobs):  # each comes after those that it needs
+            if job.run in names or job.name in wanted:
+                wanted |= {job.name, *job.after}
+        return tuple(job for job in self.jobs if job.name in wanted)
 
     @property
     def curve_runs(self) -> tuple[Run, ...]:
@@ -179,7 +203,6 @@ class Experiment:
     def _train(self, run: Run) -> Job:
         scale, row = self.scale, run.row
         shipped = scale.shipped if row in SHIPPED_ROWS else None
-        recipe = ALONE.name if row is SHIPPED else S3.name if shipped else row.name
         network = shipped.network if shipped else scale.teacher if row is TEACHER else scale.student
         lesson = TEACH_JOB if scale.written_teacher else f"train-{self._teacher.name}"
         settings = [
@@ -201,11 +224,9 @@ class Experiment:
         return Job(
             f"train-{run.name}",
             (
-                *("train", "--resume", "--recipe", recipe),
+                *("train", "--resume", "--recipe", row.recipe),
                 *(("--teacher", str(self.taught_by)) if row.taught else ()),
-                *self._data(
-                    "--split", ALL if shipped else LABELLED, of=self._more_dataroot if row is SHIPPED else None
-                ),
+                *self._data("--split", row.split, of=self._more_dataroot if row is SHIPPED else None),
                 *(("--unlabelled-split", UNLABELLED) if row.unlabelled else ()),
                 *("--validation-split", VALIDATION, "--precision", scale.precision, "--device", self.device),
                 *("--workers", "1" if self.device == "cpu" else "8"),
@@ -214,17 +235,14 @@ class Experiment:
             ),
             self.bundle(run),
             tuple(before),
+            run.name,
         )
 
-    def _measure(self, run: Run) -> Job:
-        return self._eval(
-            f"eval-{run.name}",
-            self.bundle(run),
-            HELD_OUT,
-            self.figures(run),
-            self.predictions(run),
-            f"train-{run.name}",
-        )
+    def _measure(self, run: Run) -> list[Job]:
+        """On the held-out scenes; of the shipped bundle's runs the last one."""
+        if run.row in SHIPPED_ROWS[:-1]:
+            return []
+        return [self._eval(run, "", self.bundle(run), HELD_OUT, self.figures(run), self.predictions(run))]
 
     def _measure_on_the_way(self, run: Run) -> list[Job]:
         steps = self.steps_on_the_way(run)
@@ -232,26 +250,27 @@ class Experiment:
         bundles[steps[-1]] = self.bundle(run)
         return [
             self._eval(
-                f"eval-{run.name}-step-{step}",
+                run,
+                f"-step-{step}",
                 bundle,
                 VALIDATION,
                 self.figures_on_the_way(run, step),
                 self.folder / "predictions" / f"{run.name}-step-{step}",
-                f"train-{run.name}",
             )
             for step, bundle in bundles.items()
         ]
 
-    def _eval(self, name: str, bundle: Path, split: str, figures: Path, predictions: Path, after: str) -> Job:
+    def _eval(self, run: Run, which: str, bundle: Path, split: str, figures: Path, predictions: Path) -> Job:
         return Job(
-            name,
+            f"eval-{run.name}{which}",
             (
                 *("eval", "--bundle", str(bundle), *self._data("--split", split)),
                 *("--device", self.device, "--processes", str(self.processes)),
                 *("--save", str(predictions), "--json", str(figures)),
             ),
             figures,
-            (after,),
+            (f"train-{run.name}",),
+            run.name,
         )
 
     def _data(self, *split: str, of: Path | None = None) -> tuple[str, ...]:

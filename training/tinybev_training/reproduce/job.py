@@ -21,12 +21,14 @@ class Job:
         command: the arguments of ``tinybev``.
         makes: is there when the job is done, and not before.
         after: names of the jobs whose results it reads.
+        run: name of the training run that it is part of; "" for what several need.
     """
 
     name: str
     command: tuple[str, ...]
     makes: Path
     after: tuple[str, ...] = ()
+    run: str = ""
 
     @property
     def text(self) -> str:

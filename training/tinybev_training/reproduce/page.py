@@ -9,7 +9,7 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import ALONE, SHIPPED_ROWS, TEACHER, Experiment
+from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_ROWS, TEACHER, Experiment, Row
 from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow
 
 _NOTHING = Cell((), None)
@@ -47,7 +47,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         *_by_distance(rows),
         "How each row was trained:",
         "",
-        *(f"- {row.row.title}, on {row.machine}{_beside(row)}:\n  `{row.command}`" for row in rows),
+        *(f"- {row.row.title}, on {row.machine}{_beside(row)}:{_commands(row)}" for row in rows),
         "",
         *(f"![]({picture})" for picture in pictures),
     ]
@@ -101,7 +101,7 @@ def _missing(experiment: Experiment, rows: Sequence[SummaryRow]) -> list[str]:
     there = {(row.row, seed) for row in rows for seed in row.seeds}
     lacks: dict[str, list[str]] = {}
     for run in experiment.runs:
-        if (run.row, run.seed) not in there:
+        if run.row not in SHIPPED_ROWS[:-1] and (run.row, run.seed) not in there:
             lacks.setdefault(run.row.title, []).append(str(run.seed))
     missing = [f"{title} (seed {', '.join(seeds)})" for title, seeds in lacks.items()]
     return [f"**Not measured yet:** {'; '.join(missing)}.", ""] if missing else []
@@ -127,20 +127,26 @@ def _interval(cell: Cell, figure: Figure) -> str:
 
 
 def _differences(rows: Sequence[SummaryRow]) -> list[str]:
-    """What each way of distilling adds to the student alone, on the same scenes."""
-    distilled = [row for row in rows if row.differences]
-    if not distilled:
+    """What each way of distilling adds to the student alone, and the last stage to the others, on the same scenes."""
+    lines = []
+    for row in rows:
+        for other, found in row.differences.items():
+            cells = [_cell(found.get(figure.metric, _NOTHING), figure, "+") for figure in FIGURES]
+            lines.append(f"| {_short(row.row)} - {_short(other)} | {' | '.join(cells)} |")
+    if not lines:
         return []
-    lines = [
-        f"Differences from {ALONE.title}, seed by seed, on the same resampled scenes:",
+    return [
+        "Differences, seed by seed, on the same resampled scenes:",
         "",
         "| | " + " | ".join(figure.heading for figure in FIGURES) + " |",
         "| --- |" + " ---: |" * len(FIGURES),
+        *lines,
+        "",
     ]
-    for row in distilled:
-        cells = [_cell(row.differences.get(figure.metric, _NOTHING), figure, "+") for figure in FIGURES]
-        lines.append(f"| {row.row.title} | {' | '.join(cells)} |")
-    return [*lines, ""]
+
+
+def _short(row: Row) -> str:
+    return row.title.partition(":")[0]
 
 
 def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
@@ -150,7 +156,7 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
         return []
     lines = []
     for row in rows:
-        if row is teacher or row.row in SHIPPED_ROWS:  # those had other annotations than the teacher
+        if row is teacher or row.row is SHIPPED:  # it had other annotations than the teacher
             continue
         shares = [
             f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"
@@ -185,3 +191,7 @@ def _by_distance(rows: Sequence[SummaryRow]) -> list[str]:
 
 def _beside(row: SummaryRow) -> str:
     return f", {row.side_by_side} jobs side by side" if row.side_by_side > 1 else ""
+
+
+def _commands(row: SummaryRow) -> str:
+    return ", then".join(f"\n  `{command}`" for command in row.commands)

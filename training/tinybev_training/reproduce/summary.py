@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinybev_training.eval.compare import Interval, bootstrap, drawn_intervals, read_run
+from tinybev_training.eval.compare import Figures, Interval, bootstrap, drawn_figures_of, drawn_intervals, read_run
 from tinybev_training.eval.detection_rings import RING_NAMES
+from tinybev_training.eval.results_file import Evaluation
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
     ALONE,
+    ORACLE,
     ROWS,
     S1,
     S2,
     S3,
     SELF,
-    SHIPPED_ROWS,
+    SHIPPED,
     Experiment,
     Row,
     Run,
@@ -51,8 +53,8 @@ DISTANCES = tuple(
 )
 """Vehicle AP by distance from the ego, of the table that shows where a student falls behind its teacher."""
 
-_COMPARED = (S1, S2, S3, SELF)
-"""With the student alone: of the same size, and trained with the same annotations as long."""
+COMPARED = ((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3))
+"""Rows whose difference from another row is shown: students of the same size, trained as long."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class SummaryRow:
         parameters: of the network.
         cells: by metric.
         seeds: that are measured.
-        differences: by metric: from the student alone, one for each seed that both have.
-        command: that trained the first seed.
+        differences: from other rows, by metric, one for each seed that both have.
+        commands: that trained the first seed, one after the other.
         hours: of training, the mean of the seeds; with those of the runs that it goes on from.
         machine: on which it was trained.
         side_by_side: jobs that might run at the same time.
@@ -88,28 +90,49 @@ class SummaryRow:
     parameters: float
     seeds: tuple[int, ...]
     cells: dict[str, Cell]
-    differences: dict[str, Cell]
-    command: str
+    differences: dict[Row, dict[str, Cell]]
+    commands: tuple[str, ...]
     hours: float
     machine: str
     side_by_side: int
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """A run that is measured: its figures, and those of every resample of the scenes; none where that is not kept."""
+
+    run: Run
+    evaluation: Evaluation
+    drawn: Figures
+
+
 def summarize(experiment: Experiment) -> list[SummaryRow]:
     """The rows that are finished, in the table's order."""
-    runs = {
-        row: [run for run in experiment.runs if run.row is row and experiment.figures(run).is_file()]
-        for row in (*ROWS, *SHIPPED_ROWS)
+    measured = {
+        row: [
+            _measured(experiment, run)
+            for run in experiment.runs
+            if run.row is row and experiment.figures(run).is_file()
+        ]
+        for row in (*ROWS, SHIPPED)
     }
-    return [_summary(experiment, row, found, runs[ALONE]) for row, found in runs.items() if found]
+    return [_summary(experiment, row, measured) for row, found in measured.items() if found]
 
 
-def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Sequence[Run]) -> SummaryRow:
-    compared = [read_run(experiment.figures(run)) for run in runs]
-    own = _intervals(experiment, [runs[0]])
+def _measured(experiment: Experiment, run: Run) -> _Measured:
+    """Of the first seed with resamples, for intervals are of that one."""
+    read = read_run(experiment.figures(run))
+    known = read.statistics if run.seed == experiment.scale.seeds[0] else None
+    return _Measured(run, read.evaluation, drawn_figures_of(known) if known is not None else {})
+
+
+def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequence[_Measured]]) -> SummaryRow:
+    measured = all_measured[row]
+    runs = [each.run for each in measured]
+    own = _intervals(measured[:1])
     cells = {
         figure.metric: Cell(
-            tuple(find(each.evaluation.tasks, figure.metric).value for each in compared), own.get(figure.metric)
+            tuple(find(each.evaluation.tasks, figure.metric).value for each in measured), own.get(figure.metric)
         )
         for figure in (*FIGURES, *DISTANCES)
     }
@@ -117,11 +140,15 @@ def _summary(experiment: Experiment, row: Row, runs: Sequence[Run], alone: Seque
     before = _records(experiment, [earlier for run in runs for earlier in experiment.runs_before(run)])
     return SummaryRow(
         row,
-        find(compared[0].evaluation.tasks, "speed.parameters").value,
+        find(measured[0].evaluation.tasks, "speed.parameters").value,
         tuple(run.seed for run in runs),
         cells,
-        _differences(experiment, alone, runs) if row in _COMPARED else {},
-        records[0].command if records else "",
+        {
+            other: found
+            for one, other in COMPARED
+            if one is row and (found := _differences(all_measured[other], measured))
+        },
+        tuple(record.command for record in _records(experiment, (*experiment.runs_before(runs[0]), runs[0]))),
         sum(record.seconds for record in (*records, *before)) / 3600 / len(records) if records else float("nan"),
         records[0].machine if records else "",
         records[0].side_by_side if records else 1,
@@ -134,29 +161,26 @@ def _records(experiment: Experiment, runs: Sequence[Run]) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def _differences(experiment: Experiment, alone: Sequence[Run], runs: Sequence[Run]) -> dict[str, Cell]:
+def _differences(others: Sequence[_Measured], measured: Sequence[_Measured]) -> dict[str, Cell]:
     """By metric, seed by seed; those that one of the two has not measured are left out."""
-    pairs = [(theirs, ours) for ours in runs for theirs in alone if theirs.seed == ours.seed]
+    pairs = [(theirs, ours) for ours in measured for theirs in others if theirs.run.seed == ours.run.seed]
     if not pairs:
         return {}
-    read = [tuple(read_run(experiment.figures(run)).evaluation.tasks for run in pair) for pair in pairs]
-    intervals, differences = _intervals(experiment, pairs[0]), {}
-    for figure in FIGURES:
-        measures = [tuple(find(tasks, figure.metric) for tasks in pair) for pair in read]
+    intervals, differences = _intervals(pairs[0]), {}
+    for figure in (*FIGURES, *DISTANCES):
+        measures = [tuple(find(each.evaluation.tasks, figure.metric) for each in pair) for pair in pairs]
         if all(measure.valid for pair in measures for measure in pair):
             values = tuple(ours.value - theirs.value for theirs, ours in measures)
             differences[figure.metric] = Cell(values, intervals.get(figure.metric))
     return differences
 
 
-def _intervals(experiment: Experiment, runs: Sequence[Run]) -> dict[str, Interval | None]:
-    """Of the last of the runs, by metric: its own, or its difference from the first."""
-    read = [read_run(experiment.figures(run)) for run in runs]
-    kept = [run.statistics for run in read if run.statistics is not None]
-    drawn = drawn_intervals(kept) if len(kept) == len(read) else {}
-    evaluations = [run.evaluation for run in read]
+def _intervals(measured: Sequence[_Measured]) -> dict[str, Interval | None]:
+    """Of the last one, by metric: its own, or its difference from the first."""
+    drawn = drawn_intervals([each.drawn for each in measured])
+    evaluations = [each.evaluation for each in measured]
     found = {}
-    for figure in FIGURES:
+    for figure in (*FIGURES, *DISTANCES):
         intervals = drawn.get(figure.metric) or bootstrap(evaluations, figure.metric)
         found[figure.metric] = intervals[-1]
     return found
