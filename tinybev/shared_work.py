@@ -17,8 +17,15 @@ class SharedWork:
     def __init__(self) -> None:
         self._waiting: SimpleQueue[tuple[Future[Any], Callable[[Any], Any], Any]] = SimpleQueue()
 
-    def map(self, function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    def map(
+        self, function: Callable[[T], R], items: Iterable[T], call_help: Callable[[], object] = lambda: None
+    ) -> list[R]:
         """``function`` of each item, in order.
+
+        Args:
+            function: of one item.
+            items: to do.
+            call_help: called once there is something to join.
 
         Raises:
             Exception: the first one that ``function`` raised, when all items are done.
@@ -27,6 +34,7 @@ class SharedWork:
         for item in items:
             results.append(Future())
             self._waiting.put((results[-1], function, item))
+        call_help()
         self.join()
         failures = [result.exception() for result in results]
         for failure in failures:

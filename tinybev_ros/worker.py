@@ -117,7 +117,7 @@ class Worker:
         """The frame that was begun ahead, else the next one that comes; None where it cannot be used or none comes."""
         ahead, self._next = self._next, None
         if ahead is not None:
-            self._pipeline.help_decoding()
+            self._pipeline.help_decoding()  # where it has begun: a pose may still be waited for
             return self._attempt(ahead.result)
         handed = self._slot.get()
         return None if handed is None else self._attempt(partial(self._begin, handed, spread=True))

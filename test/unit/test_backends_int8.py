@@ -101,7 +101,7 @@ def test_the_outputs_themselves_are_not_rounded_to_eight_bits(backends: tuple[Ba
 
 def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
     bundle = bundle_of(SMALL_GRID, seed=1)
-    folder = quantize(bundle, [frame(seed) for seed in range(2)])
+    folder = quantize(bundle, [frame(seed) for seed in range(2)], keep=())
     assert folder == int8_folder(bundle)
     sizes = {path.name: path.stat().st_size for path in folder.glob("*.bin")}
     computed = computed_sha256(bundle, INT8)
@@ -131,7 +131,7 @@ def test_every_convolution_has_its_bias_where_nncf_corrects_it() -> None:
 
 def test_training_knows_which_layers_are_quantized() -> None:
     bundle = bundle_of(SMALL_GRID, seed=3)
-    folder = quantize(bundle, [frame(0)])
+    folder = quantize(bundle, [frame(0)], keep=())
     found = set()
     for part, name in zip(student_parts(bundle.build_student()), (IMAGE, LAYERS), strict=True):
         modules = layer_modules(part)

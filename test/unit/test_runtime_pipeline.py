@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from tinybev.errors import UserError
 from tinybev.model.config import find_variant
 from tinybev.model.heads.planning import PlanConditions
 from tinybev.model.student import seeded_student
+from tinybev.runtime import preprocess
 from tinybev.runtime.bundle import Bundle, load_bundle, make_bundle
+from tinybev.runtime.image_file import image_file_size
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.pipeline import Pipeline
 from tinybev.runtime.preprocess import Preprocessor, plan_conditions
@@ -84,6 +87,33 @@ def test_pixels_given_as_an_array_are_the_same_picture(pipeline: Pipeline) -> No
         pixels = with_image(pixels, camera, image=picture(SIZE, n))
     from_files, from_pixels = pipeline.run(files), pipeline.run(pixels)
     assert from_files.map.masks == pytest.approx(from_pixels.map.masks, abs=0.2)
+
+
+@pytest.mark.parametrize("spread", [True, False])
+def test_two_threads_decode_a_frame(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, spread: bool) -> None:
+    """Its own helper where the frame is to be spread, else the thread that offers help once it has begun."""
+    begun, both, threads = threading.Event(), threading.Barrier(2, timeout=10.0), set()
+
+    def meet(image: bytes) -> tuple[int, int]:
+        begun.set()
+        if threading.current_thread() not in threads:
+            threads.add(threading.current_thread())
+            both.wait()  # fails where no other thread decodes
+        return image_file_size(image)
+
+    def offer_help() -> None:
+        assert begun.wait(10.0)
+        pipeline.help_decoding()
+
+    monkeypatch.setattr(preprocess, "image_file_size", meet)
+    other = threading.Thread(target=offer_help)
+    if not spread:
+        other.start()
+    decoded = pipeline.decode(frame(SIZE), spread=spread)
+    if not spread:
+        other.join()
+    assert set(decoded.views) == set(CAMERAS)
+    assert len(threads) == 2
 
 
 def test_a_camera_without_image_is_missing(pipeline: Pipeline) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import torch
@@ -66,10 +65,14 @@ def check_backends(names: Sequence[str]) -> list[str]:
 def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -> tuple[list[SpeedRow], dict[str, str]]:
     """The rows of one size, and the backends that did not run with the reason."""
     threads = args.threads or torch.get_num_threads()
-    if INT8 in names:
-        with suppress(UserError):  # where it cannot be had, the variant says why
-            _calibrate_random(subject)
     variants: dict[str, Prepare] = {name: _Infer(subject, name, args.device, threads) for name in names}
+    refused = {}
+    if INT8 in names:
+        try:
+            _calibrate_random(subject)
+        except UserError as error:
+            refused[INT8] = str(error)
+            del variants[INT8]
     for precision in _PRECISIONS:
         variants[_PEAK + precision] = _Convolve(precision, args.device, threads)
     timings, absent = time_in_turns(variants, args.rounds)
@@ -83,7 +86,7 @@ def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -
         peak = None if peak_timing is None else _peak_gflops(peak_timing, precision)
         yardstick = timings.get(YARDSTICK)
         rows.append(speed_row("network", subject.name, name, precision, threads, timing, yardstick, operations, peak))
-    return rows, absent
+    return rows, absent | refused
 
 
 def _calibrate_random(subject: Subject) -> None:

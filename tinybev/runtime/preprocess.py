@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -119,9 +120,9 @@ class Preprocessor:
         started = time.perf_counter()
         present = [camera for camera in CAMERAS if camera in frame.images]
         images = [frame.images[camera] for camera in present]
-        if spread:
-            self._helper.submit(self.help_decoding)
-        by_camera = dict(zip(present, self._images.map(self._view_or_reason, images), strict=True))
+        call_help = partial(self._helper.submit, self.help_decoding) if spread else lambda: None
+        decoded = self._images.map(self._view_or_reason, images, call_help)
+        by_camera = dict(zip(present, decoded, strict=True))
         views = {camera: view for camera, view in by_camera.items() if isinstance(view, _View)}
         rejected = {camera: reason for camera, reason in by_camera.items() if isinstance(reason, str)}
         if not views:
@@ -130,7 +131,7 @@ class Preprocessor:
         return DecodedFrame(frame, views, rejected, started, 1e3 * (time.perf_counter() - started))
 
     def help_decoding(self) -> None:
-        """Decodes, on the calling thread, what is left of a frame that another thread decodes at the time."""
+        """Decodes, on the calling thread, what is left of a frame that another thread decodes at the time, if any."""
         self._images.join()
 
     def complete(self, decoded: DecodedFrame) -> PreparedFrame:

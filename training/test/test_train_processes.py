@@ -26,6 +26,7 @@ RECIPE_OF_ALL = changed(
         # Batch normalisation sees the samples of one process; with statistics that stay as they are, a sample's outputs
         # do not depend on its neighbours, so the two runs compute the same sums in another order.
         "freeze_normalisation": "true",
+        "distill.ramp_steps": "0",  # all of it from the first step on
         # Adam makes whole steps of gradients that are all but zero, whose sign hangs on the order of sums: small steps.
         "optimization.learning_rate": "1e-6",
         "unlabelled_split": "other_half",

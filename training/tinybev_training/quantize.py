@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tinybev.errors import UserError
 from tinybev.model.student import StudentInputs
 from tinybev.runtime.backends.export_cache import CACHE_VARIABLE
-from tinybev.runtime.backends.openvino_int8 import INT8, Calibration
+from tinybev.runtime.backends.openvino_int8 import INT8, KEPT, Calibration
 from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.options import AUTO, PipelineOptions
 from tinybev.runtime.pipeline import tells_ego_status
@@ -25,11 +25,6 @@ from tinybev_training.eval.evaluate import Tasks
 from tinybev_training.eval.predicting import PredictionRun, predict_split
 from tinybev_training.eval.split_evaluation import Split, evaluate_split, open_split
 from tinybev_training.quantize_search import Losses, relative_losses, search, table
-
-KEPT = ("planning_head", "bev_stem")
-"""In floating point where nothing else is asked for, both a hundredth of the work or less: told its speed, the planner
-plans twice as far off in int8; and the stem of the grid takes sums of hundreds of points near the vehicle and of a few
-far away, to which the same 256 steps do not suit."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from torch.export import ExportedProgram
 from torch.fx import Node
@@ -13,14 +13,19 @@ from tinybev.runtime.backends.parts import HEAD_OUTPUTS, Part, student_parts
 from tinybev.runtime.backends.torch_export import exported_program
 
 
-def int8_layers(student: Student) -> list[str]:
-    """The paths of the convolutions and linear layers that come before the last layer of any head, in order."""
+def int8_layers(student: Student, keep: Collection[str] = ()) -> list[str]:
+    """The paths of the convolutions and linear layers that come before the last layer of any head, in order.
+
+    Args:
+        student: whose.
+        keep: modules that stay in floating point, with all that lies in them.
+    """
     found = []
     for part in student_parts(student):
         program = exported_program(part)
         after = _descendants(_last_layers(_results(program, part)))
         found += [module_path(node) for node in program.graph.nodes if is_layer(node) and node not in after]
-    return list(dict.fromkeys(found))
+    return [path for path in dict.fromkeys(found) if not any(f"{path}.".startswith(f"{module}.") for module in keep)]
 
 
 def _results(program: ExportedProgram, part: Part) -> list[Node]:

@@ -77,11 +77,14 @@ def bootstrap(evaluations: Sequence[Evaluation], metric: str, resamples: int = R
 
 
 def drawn_figures_of(run: SceneStatistics, resamples: int = RESAMPLES) -> Figures:
-    """By TASK.NAME the figure in each resample of the scenes, NaN where that leaves nothing to measure.
+    """By TASK.NAME the figure in each resample of the scenes, NaN where that leaves nothing to measure; nothing where
+    there are fewer than two scenes.
 
     Runs over the same scenes get the same resamples, in whatever order they list them.
     """
     count = len(run.scenes)
+    if count < 2:
+        return {}
     draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
     order = np.argsort(run.scenes)  # by name
     figures: list[dict[str, float]] = []
@@ -109,7 +112,7 @@ def comparison(runs: Sequence[ComparedRun], resamples: int = RESAMPLES) -> str:
     """
     evaluations = [run.evaluation for run in runs]
     _check_same([list(evaluation.scenes) for evaluation in evaluations])
-    kept = [run.statistics for run in runs if run.statistics is not None and len(run.statistics.scenes) > 1]
+    kept = [run.statistics for run in runs if run.statistics is not None]
     drawn = {}
     if len(kept) == len(runs):
         _check_same([statistics.scenes for statistics in kept])

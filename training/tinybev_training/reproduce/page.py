@@ -9,7 +9,8 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_ROWS, TEACHER, Experiment, Row
+from tinybev_training.reproduce.experiment import SHIPPED_ROWS, TEACHER, Experiment, Row
+from tinybev_training.reproduce.scale import LABELLED
 from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow
 
 _NOTHING = Cell((), None)
@@ -127,7 +128,7 @@ def _interval(cell: Cell, figure: Figure) -> str:
 
 
 def _differences(rows: Sequence[SummaryRow]) -> list[str]:
-    """What each way of distilling adds to the student alone, and the last stage to the others, on the same scenes."""
+    """What each way of learning adds to the student alone, the last stage to the others, and truth to it."""
     lines = []
     for row in rows:
         for other, found in row.differences.items():
@@ -156,7 +157,7 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
         return []
     lines = []
     for row in rows:
-        if row is teacher or row.row is SHIPPED:  # it had other annotations than the teacher
+        if row is teacher or row.row.split != LABELLED:  # those had other annotations than the teacher
             continue
         shares = [
             f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"

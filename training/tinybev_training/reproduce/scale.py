@@ -134,7 +134,10 @@ _SMOKE = Scale(
     students=STUDENTS,
     written_teacher=True,
     precision="bf16",
-    settings=("optimization.warmup_steps=2", "averaging.decay=0.9", "rhythm.log=1", "rhythm.validation_samples=4"),
+    settings=(
+        *("optimization.warmup_steps=2", "averaging.decay=0.9", "distill.ramp_steps=0"),
+        *("rhythm.log=1", "rhythm.validation_samples=4"),
+    ),
     shipped=None,
 )
 

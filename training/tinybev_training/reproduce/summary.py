@@ -53,7 +53,7 @@ DISTANCES = tuple(
 )
 """Vehicle AP by distance from the ego, of the table that shows where a student falls behind its teacher."""
 
-COMPARED = ((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3))
+_COMPARED = ((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3))
 """Rows whose difference from another row is shown: students of the same size, trained as long."""
 
 
@@ -99,11 +99,18 @@ class SummaryRow:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A run that is measured: its figures, and those of every resample of the scenes; none where that is not kept."""
+    """A run that is measured.
+
+    Attributes:
+        run: which.
+        evaluation: its figures.
+        drawn: its figures in every resample of the scenes, as far as those are kept; None but for the first seed, of
+            which intervals are shown.
+    """
 
     run: Run
     evaluation: Evaluation
-    drawn: Figures
+    drawn: Figures | None
 
 
 def summarize(experiment: Experiment) -> list[SummaryRow]:
@@ -120,10 +127,10 @@ def summarize(experiment: Experiment) -> list[SummaryRow]:
 
 
 def _measured(experiment: Experiment, run: Run) -> _Measured:
-    """Of the first seed with resamples, for intervals are of that one."""
     read = read_run(experiment.figures(run))
-    known = read.statistics if run.seed == experiment.scale.seeds[0] else None
-    return _Measured(run, read.evaluation, drawn_figures_of(known) if known is not None else {})
+    if run.seed != experiment.scale.seeds[0]:
+        return _Measured(run, read.evaluation, None)
+    return _Measured(run, read.evaluation, drawn_figures_of(read.statistics) if read.statistics is not None else {})
 
 
 def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequence[_Measured]]) -> SummaryRow:
@@ -145,7 +152,7 @@ def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequen
         cells,
         {
             other: found
-            for one, other in COMPARED
+            for one, other in _COMPARED
             if one is row and (found := _differences(all_measured[other], measured))
         },
         tuple(record.command for record in _records(experiment, (*experiment.runs_before(runs[0]), runs[0]))),
@@ -176,8 +183,11 @@ def _differences(others: Sequence[_Measured], measured: Sequence[_Measured]) -> 
 
 
 def _intervals(measured: Sequence[_Measured]) -> dict[str, Interval | None]:
-    """Of the last one, by metric: its own, or its difference from the first."""
-    drawn = drawn_intervals([each.drawn for each in measured])
+    """Of the last one, by metric: its own, or its difference from the first; none but for the first seed."""
+    known = [each.drawn for each in measured if each.drawn is not None]
+    if len(known) < len(measured):
+        return {}
+    drawn = drawn_intervals(known)
     evaluations = [each.evaluation for each in measured]
     found = {}
     for figure in (*FIGURES, *DISTANCES):

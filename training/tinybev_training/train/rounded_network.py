@@ -16,6 +16,7 @@ from torch.func import functional_call
 from tinybev.model.heads.peaks import Peaks
 from tinybev.model.student import Student, StudentOutputs
 from tinybev.runtime.backends.int8_layers import int8_layers
+from tinybev.runtime.backends.openvino_int8 import KEPT
 from tinybev_training.data.batch import Batch
 from tinybev_training.train.inputs import Told, inputs_of_views, plan_conditions
 from tinybev_training.train.network import StudentNetwork
@@ -27,11 +28,11 @@ _LEAST_STEP = 1e-8
 
 
 class RoundedStudentNetwork(StudentNetwork):
-    """A student without memory whose layers take rounded inputs and weights, but for the last layer of each head."""
+    """A student without memory whose layers take rounded inputs and weights: those that are int8 by default."""
 
     def __init__(self, student: Student) -> None:
         super().__init__(student)
-        self._rounded = int8_layers(student)
+        self._rounded = int8_layers(student, KEPT)
         for name in self._rounded:
             student.get_submodule(name).register_forward_pre_hook(_round_input)
 
