@@ -21,6 +21,7 @@ from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import computed_sha256, open_backend
+from tinybev.runtime.backends.export_cache import export_parts
 from tinybev.runtime.backends.int8_layers import int8_layers
 from tinybev.runtime.backends.openvino_int8 import (
     IMAGE,
@@ -32,7 +33,7 @@ from tinybev.runtime.backends.openvino_int8 import (
     quantize,
 )
 from tinybev.runtime.backends.openvino_layers import layer_modules
-from tinybev.runtime.backends.openvino_runtime import SUFFIX, import_openvino, read_model
+from tinybev.runtime.backends.openvino_runtime import SUFFIX, import_openvino, read_model, write_openvino
 from tinybev.runtime.backends.parts import student_parts
 from tinybev.runtime.bundle import Bundle, make_bundle
 
@@ -115,10 +116,9 @@ def test_convolutions_are_stored_in_int8_and_those_to_keep_are_not() -> None:
     assert computed_sha256(bundle, "openvino") == bundle.info.sha256
 
 
-def test_every_convolution_has_its_bias_where_nncf_corrects_it() -> None:
+def test_every_convolution_has_its_bias_where_nncf_corrects_it(tmp_path: Path) -> None:
     """A normalisation between a convolution and its bias hides it, and what rounding shifts stays."""
-    files = Calibration(bundle_of(SMALL_GRID), [frame(0)]).files
-    for file in files:
+    for file in export_parts(bundle_of(SMALL_GRID).build_student, tmp_path, SUFFIX, write_openvino):
         nodes = read_model(import_openvino(INT8).Core(), file).get_ordered_ops()
         assert "BatchNormInference" not in {node.get_type_name() for node in nodes}
         convolutions = [node for node in nodes if node.get_type_name() == "Convolution"]

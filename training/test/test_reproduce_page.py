@@ -65,8 +65,7 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     assert "| student alone | 16.0 ± 1.4 | - | - | 16.0 ± 1.4 |" in text
     assert "![](images/scores.png)" in text
     assert (
-        "**Not measured yet:** student alone, told what was withheld (seed 0, 1); S2: output level (seed 0, 1); "
-        in text
+        "**Not measured yet:** student alone, all scenes annotated (seed 0, 1); S2: output level (seed 0, 1); " in text
     )
 
 

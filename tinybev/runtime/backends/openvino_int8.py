@@ -120,9 +120,9 @@ class Calibration:
         _nncf()
         self._bundle = bundle
         self._core = import_openvino(INT8).Core()
-        self.files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
+        self._files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
         self._images = [[frame.images_BN3HW.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
-        self._lifted = _lifted(bundle, self._core, self.files[0], frames)
+        self._lifted = _lifted(bundle, self._core, self._files[0], frames)
         self._modules = [layer_modules(part) for part in student_parts(bundle.build_student())]
 
     @property
@@ -142,7 +142,7 @@ class Calibration:
         for module in keep:
             if not any(layers_in(modules, [module]) for modules in self._modules):
                 raise UserError(f"expected modules of the student ({', '.join(self.groups)}), got {module!r}.")
-        image_file, bev_file = self.files
+        image_file, bev_file = self._files
         image_kept, bev_kept = (layers_in(modules, keep) for modules in self._modules)
         layers, last_layers = cut_before_last_layers(read_model(self._core, bev_file), HEAD_OUTPUTS)
         models = {
@@ -160,16 +160,18 @@ def quantize(bundle: Bundle, frames: Sequence[StudentInputs], keep: Collection[s
 
 
 def _part_files(bundle: Bundle) -> list[Path]:
-    return [int8_folder(bundle) / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
+    folder = int8_folder(bundle)
+    return [folder / f"{name}{SUFFIX}" for name in (IMAGE, LAYERS, LAST_LAYERS)]
 
 
 def _quantized_files(bundle: Bundle) -> list[Path]:
-    if not is_calibrated(bundle):
+    files = _part_files(bundle)
+    if not all(file.is_file() for file in files):
         raise UserError(
             f"backend {INT8!r}: expected ranges of {bundle.info.name} ({bundle.info.sha256[:12]}), calibrated with "
             "this version, found none; run `tinybev quantize` with this bundle, or choose openvino."
         )
-    return _part_files(bundle)
+    return files
 
 
 def _float_folder(bundle: Bundle) -> Path:

@@ -53,7 +53,7 @@ class DistillConfig:
             raise UserError(f"distill.ramp_steps: expected 0 or more, got {self.ramp_steps}; correct the recipe.")
 
     def share(self, step: int) -> float:
-        """Of the weights, that counts in a step; the first one is 0."""
+        """The share of the weights that counts in ``step``, of which the first is 0."""
         return min(1.0, (step + 1) / self.ramp_steps) if self.ramp_steps else 1.0
 
 

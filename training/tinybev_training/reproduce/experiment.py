@@ -43,7 +43,7 @@ S1 = Row("s1", "s1", "S1: feature level", taught=True, unlabelled=True)
 S2 = Row("s2", "s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "s3", "S3: joint, region-aware", taught=True, unlabelled=True)
 SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
-ORACLE = Row("oracle", "alone", "student alone, told what was withheld", split=ALL)
+ORACLE = Row("oracle", "alone", "student alone, all scenes annotated", split=ALL)
 """What a teacher that is never wrong could say on the scenes without annotations: the annotations."""
 SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run, as S3", taught=True, split=ALL)
 SHIPPED_AGAIN = Row("shipped-again", "s3", "shipped bundle after its second run, as S3", taught=True, split=ALL)

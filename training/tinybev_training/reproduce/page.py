@@ -128,7 +128,7 @@ def _interval(cell: Cell, figure: Figure) -> str:
 
 
 def _differences(rows: Sequence[SummaryRow]) -> list[str]:
-    """What each way of learning adds to the student alone, the last stage to the others, and truth to it."""
+    """What each row adds to the student alone, S3 to the other stages, and all annotations to S3."""
     lines = []
     for row in rows:
         for other, found in row.differences.items():

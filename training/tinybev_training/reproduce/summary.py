@@ -174,7 +174,7 @@ def _differences(others: Sequence[_Measured], measured: Sequence[_Measured]) -> 
     if not pairs:
         return {}
     intervals, differences = _intervals(pairs[0]), {}
-    for figure in (*FIGURES, *DISTANCES):
+    for figure in FIGURES:
         measures = [tuple(find(each.evaluation.tasks, figure.metric) for each in pair) for pair in pairs]
         if all(measure.valid for pair in measures for measure in pair):
             values = tuple(ours.value - theirs.value for theirs, ours in measures)
