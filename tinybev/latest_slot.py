@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Condition
 from typing import Generic, TypeVar
 
@@ -38,11 +39,19 @@ class LatestSlot(Generic[T]):
             self._items = [item]
             self._changed.notify()
 
-    def get(self, timeout_s: float | None = None) -> T | None:
-        """Waits for an item and takes it; None after ``timeout_s`` or once closed."""
+    def get(self, timeout_s: float | None = None, unless: Callable[[], bool] = lambda: False) -> T | None:
+        """Waits for an item and takes it; None after ``timeout_s``, once closed, or as soon as ``unless`` holds.
+
+        Where ``unless`` may have come to hold, :meth:`wake` has it looked at again.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed, timeout_s)
+            self._changed.wait_for(lambda: self._items or self._closed or unless(), timeout_s)
             return self._items.pop() if self._items else None
+
+    def wake(self) -> None:
+        """Has those that wait in ``get`` look again at what they wait for."""
+        with self._changed:
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Drops the item that waits and wakes all that wait in ``get``."""

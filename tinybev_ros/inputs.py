@@ -104,11 +104,16 @@ class Inputs:
         self._since = time.monotonic()
         self._sync_options = sync_options(config)
         self._statistics = statistics
+        self._image_callbacks: list[Callable[[str, CompressedImage | Image], None]] = []
         with ExitStack() as undo:
             self._subscribe(undo)
             self._synchronizer = self._synchronize(undo)
             self._open = undo.pop_all()
         statistics.follow(self._sync_counts)
+
+    def on_image(self, callback: Callable[[str, CompressedImage | Image], None]) -> None:
+        """``callback`` gets the camera and the message of every image, before its set is put together."""
+        self._image_callbacks.append(callback)
 
     def on_set(self, callback: Callable[[CameraSet[CompressedImage | Image]], None]) -> None:
         """``callback`` gets every set of images, on the executor's thread."""
@@ -191,7 +196,7 @@ class Inputs:
         filters = []
         for camera in CAMERAS:
             images = Subscriber(self._node, self._message_type, self._topic_of(camera), qos_profile=qos)
-            images.registerCallback(lambda _, camera=camera: self._statistics.image_arrived(camera))
+            images.registerCallback(partial(self._on_image, camera))
             filters.append(images)
             undo.callback(self._node.destroy_subscription, images.sub)
         synchronizer = RevolutionSynchronizer(filters, CAMERAS, self._sync_options)
@@ -200,6 +205,11 @@ class Inputs:
 
     def _topic_of(self, camera: str) -> str:
         return fill_template(self._config.image_topic, camera)
+
+    def _on_image(self, camera: str, message: CompressedImage | Image) -> None:
+        self._statistics.image_arrived(camera)
+        for callback in self._image_callbacks:
+            callback(camera, message)
 
     def _on_tf(self, static: bool, message: TFMessage) -> None:
         for transform in message.transforms:

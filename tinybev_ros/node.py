@@ -173,6 +173,7 @@ class TinybevNode(LifecycleNode):
                 now_ns=lambda: int(self.get_clock().now().nanoseconds),
             )
             self._worker.start()
+            self._inputs.on_image(self._worker.expect)
             self._inputs.on_set(self._worker.hand_over)
             undo.pop_all()
         self.state = ACTIVE

@@ -19,6 +19,7 @@ DESCRIPTION = "stages of the running node (--bag, --plays, --bundle, --backends,
 WHAT = "node"
 NETWORK, FRAME = "network", "frame"
 PART_OF: Mapping[str, str] = {
+    "early": "",
     "queue": "",
     "inputs": FRAME,
     "decode": FRAME,
@@ -85,7 +86,7 @@ def _rows_of(plays: Plays, settings: Settings) -> list[dict[str, object]]:
             | {
                 "stage": stage,
                 "part_of": within,
-                "share_of_frame": None if stage == "queue" else round(stage_times.p50 / times[FRAME].p50, 4),
+                "share_of_frame": round(stage_times.p50 / times[FRAME].p50, 4) if within or stage == FRAME else None,
                 "outside_network_share": (
                     round(outside_share(stage_times.p50, times[NETWORK].p50), 4) if stage == FRAME else None
                 ),

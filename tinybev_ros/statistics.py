@@ -16,9 +16,9 @@ FRAMES_REMEMBERED = 300
 RATE_WINDOW_S = 5.0
 STAGES: tuple[str, ...] = tuple(item.name for item in fields(StageTimes))
 """The stages of the pipeline, in order; ``total`` is the last."""
-WAITS: tuple[str, ...] = ("queue", "inputs", "publish")
-"""What a frame spends outside the pipeline: until the worker takes it, until its poses and calibration are there, and
-until its results have left."""
+WAITS: tuple[str, ...] = ("early", "queue", "inputs", "publish")
+"""What a frame spends outside the pipeline: on images that are decoded before their set is complete, until the worker
+takes it, until its poses and calibration are there, and until its results have left."""
 DETAILS: tuple[str, ...] = ("splat", "tracker", "conversion", "frame", "age")
 """Parts of what is above: the pooling in ``network``, where the backend tells it, the tracker in ``postprocess``, the
 building of messages in ``publish``. And sums: ``frame``, from the worker's taking a set to the leaving of its results,

@@ -3,7 +3,7 @@
 Where another set waits when the network is done with a frame, its images are decoded while the results of the frame
 are made and published: each keeps one core busy, and then both decode what is left. Not earlier: on a CPU the network
 has all cores, decoding beside it would take from it what it saves, and a set decoded early may be replaced by a newer
-one, for nothing.
+one, for nothing. Where it waits for a set, those of its images that are there already are decoded (``early_images``).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from tinybev.frames import CameraSet, LatestSlot
 from tinybev.runtime.pipeline import Pipeline
 from tinybev.runtime.preprocess import DecodedFrame
 from tinybev_ros.complaints import Complaints
+from tinybev_ros.conversions import compressed_msg_to_image
+from tinybev_ros.early_images import EarlyImages
 from tinybev_ros.frame_builder import FrameBuilder
 from tinybev_ros.outputs import Publishers
 from tinybev_ros.statistics import Statistics
@@ -48,12 +50,14 @@ class _Begun:
     Attributes:
         decoded: for the pipeline.
         taken: when its set was taken, monotonic seconds.
+        early_ms: for how long images of it had been decoded before.
         queue_ms: for how long its set had waited.
         inputs_ms: for how long poses and calibration were looked up and waited for.
     """
 
     decoded: DecodedFrame
     taken: float
+    early_ms: float
     queue_ms: float
     inputs_ms: float
 
@@ -85,6 +89,9 @@ class Worker:
         self._complaints = complaints
         self._now_ns = now_ns
         self._slot: LatestSlot[_Handed] = LatestSlot()
+        self._early: EarlyImages[CompressedImage] = EarlyImages(
+            lambda message: pipeline.decode_image(compressed_msg_to_image(message))
+        )
         self._thread = threading.Thread(target=self._run, name="tinybev-inference", daemon=True)
         self._ahead = ThreadPoolExecutor(max_workers=1, thread_name_prefix="tinybev-ahead")
         self._next: Future[_Begun | None] | None = None
@@ -93,6 +100,12 @@ class Worker:
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
+
+    def expect(self, camera: str, message: CompressedImage | Image) -> None:
+        """Takes an image whose set is still to come; never blocks. Those that are not compressed wait for their set."""
+        if isinstance(message, CompressedImage):
+            self._early.add(camera, message)
+            self._slot.wake()
 
     def hand_over(self, camera_set: CameraSet[CompressedImage | Image]) -> None:
         """Takes a set from the synchronizer; never blocks."""
@@ -119,8 +132,17 @@ class Worker:
         if ahead is not None:
             self._pipeline.help_decoding()  # where it has begun: a pose may still be waited for
             return self._attempt(ahead.result)
-        handed = self._slot.get()
+        handed = self._next_handed()
         return None if handed is None else self._attempt(partial(self._begin, handed, spread=True))
+
+    def _next_handed(self) -> _Handed | None:
+        """The next set; None once closed."""
+        while not self._slot.closed:
+            handed = self._slot.get(unless=lambda: self._early.waiting)
+            if handed is not None:
+                return handed
+            self._early.decode_one()
+        return None
 
     def _attempt(self, step: Callable[[], T | None]) -> T | None:
         """What the step gives; None where it gives nothing or fails: the frame is refused, and a failure told."""
@@ -139,14 +161,18 @@ class Worker:
     def _begin(self, handed: _Handed, *, spread: bool) -> _Begun | None:
         """Builds the frame of a set and decodes its images; None where no camera can be used."""
         taken = time.monotonic()
+        found = {camera: self._early.take(camera, one.payload) for camera, one in handed.camera_set.items.items()}
+        early = {camera: image for camera, image in found.items() if image is not None}
         built = self._builder.build(handed.camera_set)
         if built is None:
             return None
         self._continues &= built.continues
         ready = time.monotonic()
-        decoded = self._pipeline.decode(built.frame, spread=spread)
+        pixels = {camera: image.pixels for camera, image in early.items()}
+        decoded = self._pipeline.decode(built.frame, spread=spread, early=pixels)
         self._check_pictures(decoded)
-        return _Begun(decoded, taken, 1e3 * (taken - handed.moment), 1e3 * (ready - taken))
+        early_ms = sum(image.decode_ms for image in early.values())
+        return _Begun(decoded, taken, early_ms, 1e3 * (taken - handed.moment), 1e3 * (ready - taken))
 
     def _infer(self, begun: _Begun) -> bool:
         """Makes and publishes the results of a frame; begins the next one meanwhile, where one waits."""
@@ -162,6 +188,7 @@ class Worker:
         conversion_ms = self._publishers.publish(results)
         left = time.monotonic()
         others_ms = {
+            "early": begun.early_ms,
             "queue": begun.queue_ms,
             "inputs": begun.inputs_ms,
             "publish": 1e3 * (left - concluded),

@@ -303,6 +303,20 @@ def test_the_latest_wins_and_what_it_replaces_is_counted() -> None:
     assert slot.get(0.0) is None
 
 
+def test_who_waits_can_be_called_to_something_else() -> None:
+    slot, called = LatestSlot[int](), threading.Event()
+    taken: list[int | None] = []
+    worker = threading.Thread(target=lambda: taken.append(slot.get(unless=called.is_set)))
+    worker.start()
+    slot.wake()  # for nothing: it waits on
+    called.set()
+    slot.wake()
+    worker.join(10)
+    assert taken == [None]
+    slot.put(1)
+    assert slot.get(unless=called.is_set) == 1  # an item comes first
+
+
 def test_closing_wakes_the_worker() -> None:
     slot = LatestSlot[int]()
     taken: list[int | None] = []

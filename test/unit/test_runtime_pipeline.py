@@ -89,6 +89,27 @@ def test_pixels_given_as_an_array_are_the_same_picture(pipeline: Pipeline) -> No
     assert from_files.map.masks == pytest.approx(from_pixels.map.masks, abs=0.2)
 
 
+def test_images_that_were_decoded_early_give_the_same_inputs(pipeline: Pipeline, bundle: Bundle) -> None:
+    files = frame(SIZE)
+    preprocessor = Preprocessor(bundle.config, use_ego_status=False)
+    images = {camera: image.image for camera, image in files.images.items() if camera != "CAM_BACK"}
+    early = {camera: pipeline.decode_image(data) for camera, data in images.items() if isinstance(data, bytes)}
+    assert len(early) == 5
+    late, both = preprocessor.decode(files), preprocessor.decode(files, early=early)
+    assert both.views["CAM_FRONT"].pixels is early["CAM_FRONT"]
+    expected, got = (preprocessor.complete(decoded).inputs.images_BN3HW for decoded in (late, both))
+    assert torch.equal(expected, got)
+
+
+def test_an_image_that_was_decoded_early_still_has_to_fit_its_calibration(pipeline: Pipeline) -> None:
+    files = frame(SIZE)
+    data = files.images["CAM_FRONT"].image
+    assert isinstance(data, bytes)
+    wrong = with_image(files, "CAM_FRONT", image_size=(900, 1600))
+    decoded = pipeline.decode(wrong, early={"CAM_FRONT": pipeline.decode_image(data)})
+    assert "expected the image to have the size of its calibration" in decoded.rejected["CAM_FRONT"]
+
+
 @pytest.mark.parametrize("spread", [True, False])
 def test_two_threads_decode_a_frame(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, spread: bool) -> None:
     """Its own helper where the frame is to be spread, else the thread that offers help once it has begun."""

@@ -1,15 +1,19 @@
-"""The worker's order of work: the newest set wins, and the next one is decoded while a result is published."""
+"""The worker's order of work: the newest set wins, and images are decoded while nothing else needs the processors."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
 
 from tinybev.errors import UserError
+from tinybev.frames import Stamped
 from tinybev.types import StageTimes
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.frame_builder import BuiltFrame
@@ -25,6 +29,7 @@ class NumberedSet(NamedTuple):
 
     number: int
     missing: tuple[str, ...] = ()
+    items: Mapping[str, Stamped[CompressedImage]] = {}
 
 
 class NumberedFrame(NamedTuple):
@@ -60,6 +65,7 @@ class Line:
         gates: what waits, by what is said, until its event is set.
         broken: what fails.
         anew: numbers of the frames that do not continue the one before.
+        early: by number of a frame, which of its images had been decoded before.
     """
 
     tracker_ms = 0.5
@@ -69,13 +75,19 @@ class Line:
         self.gates: dict[str, threading.Event] = {}
         self.broken: set[str] = set()
         self.anew: set[int] = set()
+        self.early: dict[int, dict[str, str]] = {}
         self._changed = threading.Condition()
 
     def build(self, camera_set: NumberedSet) -> BuiltFrame:
         frame: Any = NumberedFrame(camera_set.number)
         return BuiltFrame(frame, continues=camera_set.number not in self.anew)
 
-    def decode(self, frame: NumberedFrame, *, spread: bool) -> Decoded:
+    def decode_image(self, data: bytes) -> NDArray[np.uint8]:
+        self._say(f"early {data.decode()}")
+        return np.frombuffer(data, dtype=np.uint8)
+
+    def decode(self, frame: NumberedFrame, *, spread: bool, early: Mapping[str, NDArray[np.uint8]]) -> Decoded:
+        self.early[frame.stamp_ns] = {camera: pixels.tobytes().decode() for camera, pixels in early.items()}
         self._say(f"decode {frame.stamp_ns}")
         return Decoded(frame)
 
@@ -124,9 +136,16 @@ class Rig:
     statistics: Statistics
     complaints: Complaints
 
-    def hand_over(self, number: int) -> None:
-        camera_set: Any = NumberedSet(number)
+    def hand_over(self, number: int, **messages: CompressedImage) -> None:
+        items = {camera: Stamped(number, message) for camera, message in messages.items()}
+        camera_set: Any = NumberedSet(number, items=items)
         self.worker.hand_over(camera_set)
+
+    def expect(self, camera: str, name: str) -> CompressedImage:
+        """An image arrives."""
+        message = CompressedImage(data=name.encode())
+        self.worker.expect(camera, message)
+        return message
 
 
 @pytest.fixture
@@ -178,7 +197,7 @@ def test_a_set_that_comes_later_is_taken_when_it_comes(rig: Rig) -> None:
     snapshot = rig.statistics.snapshot()
     assert (snapshot.counts.inferred, snapshot.counts.dropped, snapshot.counts.refused) == (2, 0, 0)
     assert "help" not in rig.line.said
-    assert {"queue", "inputs", "publish"} == set(snapshot.waits)
+    assert {"early", "queue", "inputs", "publish"} == set(snapshot.waits)
     assert snapshot.details["tracker"].p50 == 0.5
     assert snapshot.details["conversion"].p50 == 0.1
     assert snapshot.details["age"].p95 == pytest.approx(5.0, abs=1e-3)
@@ -218,3 +237,45 @@ def test_a_result_that_cannot_be_published_does_not_take_the_next_one_along(rig:
     rig.worker.stop()
     counts = rig.statistics.snapshot().counts
     assert (counts.inferred, counts.refused) == (1, 1)
+
+
+def test_images_are_decoded_while_their_set_is_awaited(rig: Rig) -> None:
+    front, back = rig.expect("front", "front 1"), rig.expect("back", "back 1")
+    rig.line.wait_for("early back 1")
+    rig.hand_over(1, front=front, back=back, left=CompressedImage(data=b"left 1"))
+    rig.line.wait_for("publish 1")
+    assert rig.line.said[:3] == ["early front 1", "early back 1", "decode 1"]
+    assert rig.line.early[1] == {"front": "front 1", "back": "back 1"}
+    rig.hand_over(2, front=front)  # what was taken once is not kept
+    rig.line.wait_for("publish 2")
+    assert rig.line.early[2] == {}
+
+
+def test_no_image_is_decoded_early_while_a_frame_is_worked_on(rig: Rig) -> None:
+    network = rig.line.gate("network 1")
+    rig.hand_over(1)
+    rig.line.wait_for("network 1")
+    old, new = rig.expect("front", "front 2"), rig.expect("front", "front 3")
+    back = rig.expect("back", "back 2")
+    rig.hand_over(2, front=old, back=back)
+    assert rig.line.said == ["decode 1", "network 1"]
+    network.set()
+    rig.line.wait_for("publish 2")
+    rig.line.wait_for("early front 3")  # the next set's; what belonged to the last one is not waited with any more
+    assert rig.line.early[2] == {}
+    rig.hand_over(3, front=new)
+    rig.line.wait_for("publish 3")
+    assert rig.line.early[3] == {"front": "front 3"}
+    assert not {"early front 2", "early back 2"} & set(rig.line.said)
+
+
+def test_an_image_that_is_damaged_or_not_compressed_is_left_to_its_set(rig: Rig) -> None:
+    rig.line.broken = {"early front 1"}
+    front, back = rig.expect("front", "front 1"), rig.expect("back", "back 1")
+    rig.worker.expect("left", Image())
+    rig.line.wait_for("early back 1")
+    rig.hand_over(1, front=front, back=back)
+    rig.line.wait_for("publish 1")
+    assert rig.line.early[1] == {"back": "back 1"}
+    assert not rig.complaints.open()  # decoding its set tells
+    assert "early " not in rig.line.said

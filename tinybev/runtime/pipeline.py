@@ -6,6 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tinybev.errors import UserError
 from tinybev.model.student import StudentOutputs
 from tinybev.runtime.backends.backend import Backend
@@ -119,13 +122,28 @@ class Pipeline:
         """
         return self.conclude(self.infer(self.decode(frame, spread=spread)))
 
-    def decode(self, frame: Frame, *, spread: bool = True) -> DecodedFrame:
+    def decode_image(self, data: bytes) -> NDArray[np.uint8]:
+        """The pixels of one image file as the network gets them, for :meth:`decode`; on any thread.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        return self._preprocessor.decode_image(data)
+
+    def decode(
+        self, frame: Frame, *, spread: bool = True, early: Mapping[str, NDArray[np.uint8]] | None = None
+    ) -> DecodedFrame:
         """Decodes the images of a frame, over several threads or on the calling one alone.
+
+        Args:
+            frame: to decode.
+            spread: over several threads.
+            early: by camera, what :meth:`decode_image` has made of some of its images.
 
         Raises:
             UserError: no camera is usable.
         """
-        decoded = self._preprocessor.decode(frame, spread=spread)
+        decoded = self._preprocessor.decode(frame, spread=spread, early=early)
         self._rejected = decoded.rejected
         return decoded
 

@@ -107,11 +107,23 @@ class Preprocessor:
         """
         return self.complete(self.decode(frame))
 
-    def decode(self, frame: Frame, *, spread: bool = True) -> DecodedFrame:
+    def decode_image(self, data: bytes) -> NDArray[np.uint8]:
+        """The pixels (h, w, 3) of one image file, cut as the network gets them, for :meth:`decode`; on any thread.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        crop = Crop.fit(image_file_size(data), self._config.image_size)
+        return crop.apply(decode_image_file(data, target_width=crop.resized[1]))
+
+    def decode(
+        self, frame: Frame, *, spread: bool = True, early: Mapping[str, NDArray[np.uint8]] | None = None
+    ) -> DecodedFrame:
         """The images of one frame; depends on no other frame.
 
         Args:
             frame: to decode.
+            early: what :meth:`decode_image` has made of some of its images.
             spread: over the calling thread and a helper; else the calling one and those that :meth:`help_decoding`.
 
         Raises:
@@ -119,7 +131,7 @@ class Preprocessor:
         """
         started = time.perf_counter()
         present = [camera for camera in CAMERAS if camera in frame.images]
-        images = [frame.images[camera] for camera in present]
+        images = [(frame.images[camera], early.get(camera) if early else None) for camera in present]
         call_help = partial(self._helper.submit, self.help_decoding) if spread else lambda: None
         decoded = self._images.map(self._view_or_reason, images, call_help)
         by_camera = dict(zip(present, decoded, strict=True))
@@ -140,14 +152,14 @@ class Preprocessor:
         inputs = self._inputs(decoded.frame, decoded.views)
         return PreparedFrame(inputs, decoded.rejected, decoded.decode_ms, 1e3 * (time.perf_counter() - started))
 
-    def _view_or_reason(self, image: CameraFrame) -> _View | str:
+    def _view_or_reason(self, image_and_early: tuple[CameraFrame, NDArray[np.uint8] | None]) -> _View | str:
         """The camera's view, or why there is none; runs on any thread."""
         try:
-            return self._view(image)
+            return self._view(*image_and_early)
         except UserError as error:
             return str(error)
 
-    def _view(self, image: CameraFrame) -> _View:
+    def _view(self, image: CameraFrame, early: NDArray[np.uint8] | None) -> _View:
         check_calibration(image.camera, image.intrinsics, image.image_size, image.base_T_camera)
         size = image_file_size(image.image) if isinstance(image.image, bytes) else image.image.shape[:2]
         if tuple(size) != tuple(image.image_size):
@@ -156,11 +168,11 @@ class Preprocessor:
                 f"{image.image_size[1]} x {image.image_size[0]}, got {size[1]} x {size[0]}"
             )
         crop = Crop.fit(image.image_size, self._config.image_size)
-        if isinstance(image.image, bytes):
-            pixels = decode_image_file(image.image, target_width=crop.resized[1])
+        if early is not None:
+            pixels = early
         else:
-            pixels = image.image
-        return _View(crop.apply(pixels), crop.intrinsics(np.asarray(image.intrinsics, dtype=np.float64)))
+            pixels = self.decode_image(image.image) if isinstance(image.image, bytes) else crop.apply(image.image)
+        return _View(pixels, crop.intrinsics(np.asarray(image.intrinsics, dtype=np.float64)))
 
     def _inputs(self, frame: Frame, views: Mapping[str, _View]) -> StudentInputs:
         height, width = self._config.image_size

@@ -13,11 +13,11 @@ from tinybev_training.reproduce.experiment import (
     ALONE,
     MORE_WORLD_JOB,
     ORACLE,
-    SHIPPED,
-    SHIPPED_AGAIN,
-    SHIPPED_FIRST,
+    SHIPPED_ROWS,
     TEACH_JOB,
+    TEACH_MORE_JOB,
     TEACHER,
+    WORLD_JOB,
     Experiment,
     Run,
 )
@@ -52,7 +52,7 @@ def test_every_job_is_a_command_that_can_be_run_once_those_before_it_are_done(ex
         done.add(job.name)
         parsed(job)
     assert {f"train-{run.name}" for run in experiment.runs} <= done
-    measured = {run for run in experiment.runs if run.row not in (SHIPPED_FIRST, SHIPPED_AGAIN)}
+    measured = {run for run in experiment.runs if run.row not in SHIPPED_ROWS[:-1]}
     assert {f"eval-{run.name}" for run in measured} <= done
 
 
@@ -124,27 +124,32 @@ def test_an_unknown_scale_is_refused() -> None:
         find_scale("huge")
 
 
-def test_the_shipped_student_is_taught_as_s3_on_all_annotations_and_measured_as_it_drives(tmp_path: Path) -> None:
+def test_the_shipped_student_learns_in_runs_on_all_annotations_and_is_measured_as_it_drives(tmp_path: Path) -> None:
     experiment = Experiment(find_scale("cpu"), tmp_path, "cpu", 1)
-    first, again, run = Run(SHIPPED_FIRST, 0), Run(SHIPPED_AGAIN, 0), Run(SHIPPED, 0)
     jobs = {job.name: job for job in experiment.jobs}
-    for each, start in ((first, ""), (again, str(experiment.bundle(first)))):
-        recipe, _ = _recipe_and_folder(parsed(jobs[f"train-{each.name}"]))
-        assert (recipe.name, recipe.network, recipe.split, recipe.start) == ("s3_joint", "mini", ALL, start)
-        assert recipe.teacher == str(experiment.taught_by)
+    start = ""
+    for row in SHIPPED_ROWS:
+        run = Run(row, 0)
+        job = jobs[f"train-{run.name}"]
+        arguments, (recipe, _) = parsed(job), _recipe_and_folder(parsed(job))
+        recipe.check()
+        assert (recipe.network, recipe.split, recipe.start) == ("mini", ALL, start)
         assert recipe.telling.ego_status
-        assert recipe.distill.weights.feature > 0
-        assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
-    assert f"train-{first.name}" in jobs[f"train-{again.name}"].after
-    last, (recipe, _) = parsed(jobs[f"train-{run.name}"]), _recipe_and_folder(parsed(jobs[f"train-{run.name}"]))
-    recipe.check()
-    assert (recipe.name, recipe.network, recipe.split, recipe.teacher) == ("alone", "mini", ALL, "")
-    assert recipe.start == str(experiment.bundle(again))
-    assert recipe.telling.ego_status
-    assert last.dataroot == parsed(jobs[MORE_WORLD_JOB]).out != experiment.dataroot
-    measured = parsed(jobs[f"eval-{run.name}"])
-    assert (measured.dataroot, measured.ego_status) == (experiment.dataroot, "auto")
-    assert jobs[f"train-{run.name}"].after == (MORE_WORLD_JOB, f"train-{again.name}")
+        assert arguments.dataroot == parsed(jobs[MORE_WORLD_JOB if row.more else WORLD_JOB]).out
+        assert recipe.name == ("s3_joint" if row.taught else "alone")
+        if row.taught:
+            said = jobs[TEACH_MORE_JOB if row.more else TEACH_JOB]
+            assert recipe.teacher == str(parsed(said).out)
+            assert parsed(said).dataroot == arguments.dataroot
+            assert said.name in job.after
+            assert recipe.distill.weights.feature > 0
+            assert recipe.distill.weights.plan == recipe.distill.weights.box == 0
+        assert not start or job.after[-1] == f"train-{experiment.runs_before(run)[-1].name}"
+        start = str(experiment.bundle(run))
+    measured = [parsed(job) for job in jobs.values() if job.name.startswith("eval-shipped")]
+    assert [(each.dataroot, each.split, each.ego_status) for each in measured] == [
+        (experiment.dataroot, HELD_OUT, "auto")
+    ]
 
 
 def test_the_further_scenes_are_none_of_the_others() -> None:

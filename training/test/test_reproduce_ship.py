@@ -9,7 +9,7 @@ import pytest
 import torch
 from tinybev_training.eval.measure import NOTHING, Measure
 from tinybev_training.eval.results_file import Evaluation, write_evaluation
-from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_AGAIN, SHIPPED_FIRST, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_ROWS, TEACHER, Experiment, Run
 from tinybev_training.reproduce.job import Record, write_record
 from tinybev_training.reproduce.page import section
 from tinybev_training.reproduce.scale import find_scale
@@ -21,7 +21,7 @@ from tinybev.model.student import seeded_student
 from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle
 
 LAST = Run(SHIPPED, 0)
-RUNS = (Run(SHIPPED_FIRST, 0), Run(SHIPPED_AGAIN, 0), LAST)
+RUNS = tuple(Run(row, 0) for row in SHIPPED_ROWS)
 
 
 @pytest.fixture
@@ -58,8 +58,11 @@ def test_what_is_shipped_is_half_as_large_and_says_how_it_was_trained_and_scores
     )
     assert shipped.manifest.trained_with_ego_status
     last: Any = shipped.manifest.training
-    told = [training["recipe"]["seed"] for training in (last, last["before"], last["before"]["before"])]
-    assert told == [2, 1, 0]
+    told = []
+    while last is not None:
+        told.append(last["recipe"]["seed"])
+        last = last.get("before")
+    assert told == [3, 2, 1, 0]
 
 
 def test_nothing_is_shipped_before_it_is_measured(experiment: Experiment) -> None:
@@ -73,8 +76,9 @@ def test_its_row_has_the_hours_of_all_runs_and_no_share_of_a_teacher_with_fewer_
     tasks = {"detection": {"mAP": Measure(0.5, 10)}, "speed": {"parameters": Measure(2e7, 1)}}
     write_evaluation(experiment.figures(Run(TEACHER, 0)), Evaluation({"source": "teacher"}, tasks, {}))
     rows = summarize(experiment)
-    assert [(row.row, row.hours) for row in rows if row.row is SHIPPED] == [(SHIPPED, 6.0)]
+    assert [(row.row, row.hours) for row in rows if row.row is SHIPPED] == [(SHIPPED, 10.0)]
     text = section(experiment, rows, [])
-    assert "The shipped bundle is another experiment: `mini`, annotations of all 54 training scenes" in text
-    assert "then a third on the annotations of 144 further scenes" in text
+    assert "The shipped bundle is another experiment: `mini` in 4 runs" in text
+    assert "- recipe `s3`, the annotations of all 54 training scenes and the teacher: `telling" in text
+    assert "- recipe `alone`, the annotations of all 144 further scenes: `telling" in text
     assert "Of the teacher's figures" not in text

@@ -13,7 +13,7 @@ from tinybev_training.teacher.commands import SUMMARY_FILE
 from tinybev_training.train.snapshots import snapshot_folder
 from tinybev_training.world.dataset_writer import VERSION
 
-WORLD_JOB, MORE_WORLD_JOB, TEACH_JOB = "world", "more-world", "teach"
+WORLD_JOB, MORE_WORLD_JOB, TEACH_JOB, TEACH_MORE_JOB = "world", "more-world", "teach", "teach-more"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Row:
         taught: whether our teacher teaches it.
         unlabelled: whether it hears a teacher on the scenes that are not annotated.
         split: whose annotations it learns from.
+        more: whether that is a split of the further scenes that the shipped bundle is trained on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     taught: bool = False
     unlabelled: bool = False
     split: str = LABELLED
+    more: bool = False
 
 
 TEACHER = Row("teacher", "teacher", "teacher (cameras, lidar, memory)")
@@ -45,10 +47,11 @@ S3 = Row("s3", "s3", "S3: joint, region-aware", taught=True, unlabelled=True)
 SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
 ORACLE = Row("oracle", "alone", "student alone, all scenes annotated", split=ALL)
 """What a teacher that is never wrong could say on the scenes without annotations: the annotations."""
-SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run, as S3", taught=True, split=ALL)
-SHIPPED_AGAIN = Row("shipped-again", "s3", "shipped bundle after its second run, as S3", taught=True, split=ALL)
-SHIPPED = Row("shipped-more", "alone", "shipped bundle, after its third run, on more scenes", split=ALL)
-SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED)
+SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run", taught=True, split=ALL)
+SHIPPED_AGAIN = Row("shipped-again", "s3", "shipped bundle after its second run", taught=True, split=ALL)
+SHIPPED_MORE = Row("shipped-more", "alone", "shipped bundle after its third run", split=ALL, more=True)
+SHIPPED = Row("shipped-taught", "s3", "shipped bundle, after its fourth run", taught=True, split=ALL, more=True)
+SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED_MORE, SHIPPED)
 """Each run starts from the weights of the one before."""
 ROWS = (TEACHER, ALONE, S1, S2, S3, SELF, ORACLE)
 """In the order of the table."""
@@ -97,10 +100,13 @@ class Experiment:
         """All of them, each after those that it needs."""
         trained = [job for run in self.runs for job in (self._train(run), *self._measure(run))]
         on_the_way = [job for run in self.curve_runs for job in self._measure_on_the_way(run)]
-        teach = (self._teach(),) if self.scale.written_teacher else ()
         worlds = [self._world(WORLD_JOB, self.scale.world, self.dataroot)]
+        teach = [self._teach(TEACH_JOB, self.dataroot, (LABELLED, UNLABELLED), self.taught_by)]
         if self.scale.shipped:
             worlds.append(self._world(MORE_WORLD_JOB, self.scale.shipped.more_world, self._more_dataroot))
+            teach.append(self._teach(TEACH_MORE_JOB, self._more_dataroot, (ALL,), self._more_taught_by))
+        if not self.scale.written_teacher:
+            teach = []
         return (*worlds, *trained[:2], *teach, *trained[2:], *on_the_way)
 
     def jobs_of(self, names: Sequence[str]) -> tuple[Job, ...]:
@@ -150,6 +156,11 @@ class Experiment:
         """What ``--teacher`` names: what the teacher said, or its run."""
         return self.folder / "teaching" if self.scale.written_teacher else self.run_folder(self._teacher)
 
+    @property
+    def _more_taught_by(self) -> Path:
+        """The same of the further scenes."""
+        return self.folder / "more-teaching" if self.scale.written_teacher else self.taught_by
+
     def figures(self, run: Run) -> Path:
         """What ``tinybev eval --json`` leaves of the held-out scenes."""
         return self.folder / "eval" / f"{run.name}.json"
@@ -187,24 +198,27 @@ class Experiment:
     def _teacher(self) -> Run:
         return Run(TEACHER, self.scale.seeds[0])
 
-    def _teach(self) -> Job:
+    def _teach(self, name: str, dataroot: Path, splits: Sequence[str], out: Path) -> Job:
+        needs = (*([MORE_WORLD_JOB] if name == TEACH_MORE_JOB else []), f"train-{self._teacher.name}")
         return Job(
-            TEACH_JOB,
+            name,
             (
                 *("teach", "--teacher", str(self.run_folder(self._teacher))),
-                *self._data("--split", LABELLED, UNLABELLED),
+                *self._data("--split", *splits, of=dataroot),
                 *(("--bf16",) if self.scale.precision == "bf16" else ()),
-                *("--device", self.device, "--out", str(self.taught_by)),
+                *("--device", self.device, "--out", str(out)),
             ),
-            self.taught_by / SUMMARY_FILE,
-            (f"train-{self._teacher.name}",),
+            out / SUMMARY_FILE,
+            needs,
         )
 
     def _train(self, run: Run) -> Job:
         scale, row = self.scale, run.row
         shipped = scale.shipped if row in SHIPPED_ROWS else None
         network = shipped.network if shipped else scale.teacher if row is TEACHER else scale.student
-        lesson = TEACH_JOB if scale.written_teacher else f"train-{self._teacher.name}"
+        written = TEACH_MORE_JOB if row.more else TEACH_JOB
+        lesson = written if scale.written_teacher else f"train-{self._teacher.name}"
+        taught_by = self._more_taught_by if row.more else self.taught_by
         settings = [
             f"network={network}",
             f"seed={run.seed}",
@@ -214,10 +228,9 @@ class Experiment:
             f"rhythm.bundle={0 if shipped else scale.bundle_every}",
             *scale.settings,
         ]
-        before = [MORE_WORLD_JOB if row is SHIPPED else WORLD_JOB, *((lesson,) if row.taught else ())]
+        before = [MORE_WORLD_JOB if row.more else WORLD_JOB, *((lesson,) if row.taught else ())]
         if shipped:
-            settings += shipped.more if row is SHIPPED else shipped.settings
-            settings += shipped.again if row is SHIPPED_AGAIN else ()
+            settings += shipped.runs[SHIPPED_ROWS.index(row)]
             for earlier in self.runs_before(run)[-1:]:
                 settings.append(f"start={self.bundle(earlier)}")
                 before.append(f"train-{earlier.name}")
@@ -225,8 +238,8 @@ class Experiment:
             f"train-{run.name}",
             (
                 *("train", "--resume", "--recipe", row.recipe),
-                *(("--teacher", str(self.taught_by)) if row.taught else ()),
-                *self._data("--split", row.split, of=self._more_dataroot if row is SHIPPED else None),
+                *(("--teacher", str(taught_by)) if row.taught else ()),
+                *self._data("--split", row.split, of=self._more_dataroot if row.more else None),
                 *(("--unlabelled-split", UNLABELLED) if row.unlabelled else ()),
                 *("--validation-split", VALIDATION, "--precision", scale.precision, "--device", self.device),
                 *("--workers", "1" if self.device == "cpu" else "8"),

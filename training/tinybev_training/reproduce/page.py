@@ -77,14 +77,17 @@ def _about_shipped(experiment: Experiment) -> list[str]:
     scale, shipped = experiment.scale, experiment.scale.shipped
     if shipped is None:
         return []
-    scenes, more = scale.world.labelled + scale.world.unlabelled, shipped.more_world
-    return [
-        f"The shipped bundle is another experiment: `{shipped.network}`, annotations of all {scenes} training scenes, "
-        f"{shipped.steps} steps and a second run from there ({_settings(shipped.again)}), with "
-        f"{_settings(shipped.settings)}, then a third on the annotations of {more.labelled} further scenes "
-        f"({_settings(shipped.more)}). Its hours are those of all runs.",
+    lines = [
+        f"The shipped bundle is another experiment: `{shipped.network}` in {len(shipped.runs)} runs, each from the "
+        f"weights of the one before, {shipped.steps} steps where nothing else is said. The hours are those of all.",
         "",
     ]
+    for row, settings in zip(SHIPPED_ROWS, shipped.runs, strict=True):
+        world = shipped.more_world if row.more else scale.world
+        scenes = f"{world.labelled + world.unlabelled} {'further' if row.more else 'training'} scenes"
+        teacher = " and the teacher" if row.taught else ""
+        lines.append(f"- recipe `{row.recipe}`, the annotations of all {scenes}{teacher}: {_settings(settings)}")
+    return [*lines, ""]
 
 
 def _settings(settings: Sequence[str]) -> str:
