@@ -44,15 +44,16 @@ def fixed_inputs(config: StudentConfig) -> StudentInputs:
     """Waves for images: no random numbers, so that any machine makes the same."""
     height, width = config.image_size
     v, u = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
-    images = torch.empty(1, 6, 3, height, width)
+    images = torch.empty(1, 6, height, width, 3, dtype=torch.uint8)
     for camera in range(6):
         for channel in range(3):
-            images[0, camera, channel] = torch.sin((3 + camera) * math.pi * u + channel) * torch.cos(5 * math.pi * v)
+            wave = torch.sin((3 + camera) * math.pi * u + channel) * torch.cos(5 * math.pi * v)
+            images[0, camera, ..., channel] = (120 + 60 * wave).round().to(torch.uint8)
     inputs = student_inputs(config)
     told = inputs.conditions._replace(
         goal_B3=torch.tensor([[0.5, 0.1, 1.0]]), ego_B4=torch.tensor([[0.8, 0.0, 0.1, 1.0]])
     )
-    return inputs._replace(images_BN3HW=images, conditions=told)
+    return inputs._replace(images_BNHW3=images, conditions=told)
 
 
 def described(tensor: torch.Tensor) -> dict[str, list[float]]:
@@ -102,7 +103,7 @@ def test_the_tolerances_would_notice_a_change() -> None:
     inputs = fixed_inputs(config)
     golden = json.loads(GOLDEN.read_text())["outputs"]
     with torch.inference_mode():
-        mirrored = bundle.build_student()(inputs._replace(images_BN3HW=inputs.images_BN3HW.flip(-1)))
+        mirrored = bundle.build_student()(inputs._replace(images_BNHW3=inputs.images_BNHW3.flip(-2)))
     for name, value in flat(mirrored).items():
         if name in golden and not name.startswith(("motion.", "plan.heading")):
             tolerance = TOLERANCES[name.split(".")[0]]

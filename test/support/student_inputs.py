@@ -20,11 +20,16 @@ def student_inputs(config: StudentConfig, *rigs: Rig, seed: int = 0) -> StudentI
     count, cameras = intrinsics.shape[:2]
     generator = torch.Generator().manual_seed(seed)
     return StudentInputs(
-        images_BN3HW=torch.randn(count, cameras, 3, *config.image_size, generator=generator),
+        images_BNHW3=random_images(count, cameras, config.image_size, generator),
         intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics), config.image_size),
         splat=splat_indices(config, intrinsics, np.stack([rig.base_T_camera for rig in rigs])),
         conditions=PlanConditions(torch.eye(3)[[2] * count], torch.zeros(count, 3), torch.zeros(count, 4)),
     )
+
+
+def random_images(count: int, cameras: int, size: tuple[int, int], generator: torch.Generator) -> torch.Tensor:
+    """Noise of all bytes, uint8 (B, N, H, W, 3)."""
+    return torch.randint(0, 256, (count, cameras, *size, 3), generator=generator, dtype=torch.uint8)
 
 
 def flat(outputs: object, prefix: str = "") -> dict[str, torch.Tensor]:

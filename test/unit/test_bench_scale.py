@@ -20,7 +20,7 @@ from tinybev.bench.sizes import parse_image_size, size_text, subjects, with_cell
 from tinybev.bench.speed_row import SpeedRow
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
-from tinybev.runtime.preprocess import Preprocessor, normalised_images
+from tinybev.runtime.preprocess import Preprocessor
 
 NANO = find_variant("nano")
 TINY = dataclasses.replace(with_cells(with_image_size(NANO, (32, 88)), 64), max_agents=50)
@@ -68,7 +68,7 @@ def test_a_ring_has_its_cameras_at_equal_angles() -> None:
 
 def test_six_cameras_are_seen_as_the_runtime_sees_them() -> None:
     ours, theirs = Eyes(NANO, 6).inputs(), Preprocessor(NANO, use_ego_status=False).prepare(made_frame()).inputs
-    torch.testing.assert_close(ours.images_BN3HW, theirs.images_BN3HW)
+    torch.testing.assert_close(ours.images_BNHW3, theirs.images_BNHW3)
     torch.testing.assert_close(ours.intrinsics_BN4, theirs.intrinsics_BN4)
     for mine, other in zip(ours.splat, theirs.splat, strict=True):
         torch.testing.assert_close(mine, other)
@@ -136,10 +136,3 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UserError, match="--plot: expected rows to draw"):
         plot([], tmp_path, "tinybev-nano")
-
-
-def test_bytes_are_normalised_where_they_are_asked_to_be() -> None:
-    images_NHW3 = np.full((1, 2, 2, 3), 200, dtype=np.uint8)
-    assert normalised_images(images_NHW3, NANO, torch.device("meta")).device.type == "meta"
-    expected = (200 - np.array(NANO.image_mean)) / np.array(NANO.image_std)
-    np.testing.assert_allclose(normalised_images(images_NHW3, NANO)[0, :, 0, 0], expected, rtol=1e-5)

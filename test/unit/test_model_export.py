@@ -30,7 +30,7 @@ def assert_same(outputs: object, expected: object) -> None:
 def exported() -> torch.export.ExportedProgram:
     pairs = Dim("pairs", min=2, max=2**24)
     shapes = StudentInputs(
-        images_BN3HW=None,
+        images_BNHW3=None,
         intrinsics_BN4=None,
         splat=SplatIndices(depth_P={0: pairs}, pixel_P={0: pairs}, start_G=None),
         conditions=PlanConditions(None, None, None),
@@ -53,8 +53,7 @@ def test_the_two_halves_beside_the_splat_export_alone() -> None:
     """Runtimes that lack a fast embedding_bag run images -> depth, context and grid -> outputs, and pool in between."""
     config = dataclasses.replace(NANO, image_size=(32, 64))
     student, inputs = seeded_student(config, 0), student_inputs(config)
-    feat = inputs.images_BN3HW.flatten(0, 1)
-    torch.export.export(torch.nn.Sequential(student.backbone, student.neck), (feat,))
+    torch.export.export(torch.nn.Sequential(student.pixels, student.backbone, student.neck), (inputs.images_BNHW3,))
     lifted_BCXY = torch.zeros(1, config.context_channels, *config.grid.shape)
     torch.export.export(torch.nn.Sequential(student.bev_stem, student.bev_encoder), (lifted_BCXY,))
 

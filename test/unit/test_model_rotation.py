@@ -69,7 +69,6 @@ def test_turning_the_rig_turns_every_map_of_the_network(quarter_turns: int) -> N
     def run(one: Rig) -> dict[str, Tensor]:
         inputs = student_inputs(CONFIG, one)
         doubled = inputs._replace(
-            images_BN3HW=inputs.images_BN3HW.double(),
             intrinsics_BN4=inputs.intrinsics_BN4.double(),
             conditions=type(inputs.conditions)(*(condition.double() for condition in inputs.conditions)),
         )

@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state() -> N
 
 
 def outputs_of(config: StudentConfig, rig: Rig, images: torch.Tensor, **conditions: list[list[float]]) -> dict:
-    inputs = student_inputs(config, rig)._replace(images_BN3HW=images)
+    inputs = student_inputs(config, rig)._replace(images_BNHW3=images)
     told = {name: torch.tensor(value) for name, value in conditions.items()}
     with torch.inference_mode():
         return flat(seeded_student(config, 0)(inputs._replace(conditions=inputs.conditions._replace(**told))))
@@ -94,7 +94,7 @@ def outputs_of(config: StudentConfig, rig: Rig, images: torch.Tensor, **conditio
 
 def test_permuting_the_cameras_permutes_nothing() -> None:
     rig, order = ring_rig(NANO.image_size), [5, 2, 0, 4, 1, 3]
-    images = student_inputs(NANO).images_BN3HW
+    images = student_inputs(NANO).images_BNHW3
     permuted_rig = Rig(rig.intrinsics[order], rig.base_T_camera[order], rig.image_size)
     straight, permuted = outputs_of(NANO, rig, images), outputs_of(NANO, permuted_rig, images[:, order])
     for name, value in straight.items():
@@ -106,9 +106,9 @@ def test_a_missing_cameras_pixels_do_not_matter() -> None:
     rig = ring_rig(NANO.image_size)
     without = rig.intrinsics.copy()
     without[1] = np.nan
-    images = student_inputs(NANO).images_BN3HW
+    images = student_inputs(NANO).images_BNHW3
     other = images.clone()
-    other[:, 1] = 7.0
+    other[:, 1] = 7
     masked = Rig(without, rig.base_T_camera, rig.image_size)
     one, two = outputs_of(NANO, masked, images), outputs_of(NANO, masked, other)
     for name in one.keys() - {"depth_logits_BNDHW"}:
@@ -116,7 +116,7 @@ def test_a_missing_cameras_pixels_do_not_matter() -> None:
 
 
 def test_a_changed_calibration_changes_what_is_seen_where() -> None:
-    images = student_inputs(NANO).images_BN3HW
+    images = student_inputs(NANO).images_BNHW3
     wide, long = (outputs_of(NANO, ring_rig(NANO.image_size, focal), images) for focal in (0.6, 1.2))
     assert not torch.allclose(wide["bev_BCXY"], long["bev_BCXY"])
 
@@ -125,7 +125,7 @@ def test_a_changed_calibration_changes_what_is_seen_where() -> None:
     "told", [{"command_B3": [[1.0, 0, 0]]}, {"goal_B3": [[0.4, -0.2, 1.0]]}, {"ego_B4": [[1.0, 0.1, 0.0, 1.0]]}]
 )
 def test_what_the_planner_is_told_moves_the_plan_and_nothing_else(told: dict) -> None:
-    rig, images = ring_rig(NANO.image_size), student_inputs(NANO).images_BN3HW
+    rig, images = ring_rig(NANO.image_size), student_inputs(NANO).images_BNHW3
     usual, changed = outputs_of(NANO, rig, images), outputs_of(NANO, rig, images, **told)
     for name, value in usual.items():
         assert torch.equal(value, changed[name]) != name.startswith("plan."), name

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from rigs import ring_rig, yaw_transform
+from student_inputs import random_images
 
 from tinybev.geometry import BevGrid, invert
 from tinybev.model.config import find_variant
@@ -84,7 +85,7 @@ def sequence(frames: int) -> tuple[StudentInputs, list[np.ndarray]]:
     rig = ring_rig(CONFIG.image_size)
     intrinsics = np.stack([rig.intrinsics] * frames)
     inputs = StudentInputs(
-        images_BN3HW=torch.randn(frames, 6, 3, *CONFIG.image_size, generator=generator),
+        images_BNHW3=random_images(frames, 6, CONFIG.image_size, generator),
         intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics), CONFIG.image_size),
         splat=splat_indices(CONFIG, intrinsics, np.stack([rig.base_T_camera] * frames)),
         conditions=PlanConditions(torch.eye(3)[[2] * frames], torch.zeros(frames, 3), torch.zeros(frames, 4)),
@@ -95,7 +96,7 @@ def sequence(frames: int) -> tuple[StudentInputs, list[np.ndarray]]:
 def frame_of(inputs: StudentInputs, t: int) -> StudentInputs:
     rig = ring_rig(CONFIG.image_size)
     return StudentInputs(
-        inputs.images_BN3HW[t : t + 1],
+        inputs.images_BNHW3[t : t + 1],
         inputs.intrinsics_BN4[t : t + 1],
         splat_indices(CONFIG, rig.intrinsics[None], rig.base_T_camera[None]),
         PlanConditions(*(part[t : t + 1] for part in inputs.conditions)),

@@ -125,7 +125,7 @@ class _Infer:
             raise UserError("bench network: expected a network without memory; it would time frames without a past.")
         torch.set_num_threads(self.threads)
         runner = open_backend(self.subject.open(), self.backend, self.device, self.threads)
-        inputs = Preprocessor(config, use_ego_status=False, device=runner.device).prepare(made_frame()).inputs
+        inputs = Preprocessor(config, use_ego_status=False).prepare(made_frame()).inputs
         return lambda: runner.infer(inputs, None)
 
 

@@ -26,7 +26,7 @@ from tinybev.runtime.crop import Crop
 from tinybev.runtime.image_file import decode_image_file
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
-from tinybev.runtime.preprocess import DECODER_THREADS, normalised_images, plan_conditions
+from tinybev.runtime.preprocess import DECODER_THREADS, plan_conditions
 from tinybev.types import CAMERAS, CameraFrame, Frame, Goal
 
 ANY_NUMBER_OF_CAMERAS = ("torch", "torch-bf16")
@@ -57,7 +57,7 @@ class Look:
 
 
 class Eyes:
-    """A ring of cameras whose images are decoded and normalised anew for every frame.
+    """A ring of cameras whose images are decoded anew for every frame.
 
     The runtime's preprocessing has the six places of ``CAMERAS``; this has any number.
     """
@@ -78,7 +78,7 @@ class Eyes:
         """Of one frame."""
         images_NHW3 = np.stack(list(self._pool.map(_pixels, self._views, self._crops)))
         return StudentInputs(
-            images_BN3HW=normalised_images(images_NHW3, self._config)[None],
+            images_BNHW3=torch.from_numpy(images_NHW3)[None],
             intrinsics_BN4=self._intrinsics_BN4,
             splat=self._splat,
             conditions=plan_conditions(Goal(), None),

@@ -19,6 +19,7 @@ from tinybev.model.heads.peaks import Peaks, find_peaks
 from tinybev.model.heads.planning import PlanConditions, PlanningHead, PlanOutputs
 from tinybev.model.lift_geometry import SplatIndices
 from tinybev.model.lift_splat import Lift, Lifted, Splat
+from tinybev.model.pixels import Pixels
 from tinybev.model.temporal import Memory, TemporalFusion
 
 
@@ -26,13 +27,13 @@ class StudentInputs(NamedTuple):
     """A batch of B frames of N cameras, in the order of ``tinybev.types.CAMERAS``.
 
     Attributes:
-        images_BN3HW: RGB, normalised as the configuration says; anything for a camera that is missing.
+        images_BNHW3: RGB, uint8; anything for a camera that is missing.
         intrinsics_BN4: see ``lift_splat.normalised_intrinsics``.
         splat: where the features land; nothing of a missing camera does.
         conditions: what the planner is told.
     """
 
-    images_BN3HW: Tensor
+    images_BNHW3: Tensor
     intrinsics_BN4: Tensor
     splat: SplatIndices
     conditions: PlanConditions
@@ -117,6 +118,7 @@ class Student(GridNetwork):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
+        self.pixels = Pixels(config)
         self.backbone = Backbone(config.backbone_width)
         self.neck = Neck(self.backbone.channels, config.feature_stride, config.neck_channels)
         self.lift = Lift(config)
@@ -139,13 +141,13 @@ class Student(GridNetwork):
 
     def look(self, inputs: StudentInputs) -> tuple[Tensor, Tensor]:
         """The part that sees one frame alone: stem features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
-        lifted = self.see(inputs.images_BN3HW, inputs.intrinsics_BN4)
+        lifted = self.see(inputs.images_BNHW3, inputs.intrinsics_BN4)
         return self.bev_stem(self.splat(lifted, inputs.splat)), lifted.depth_logits_BNDHW
 
-    def see(self, images_BN3HW: Tensor, intrinsics_BN4: Tensor) -> Lifted:
+    def see(self, images_BNHW3: Tensor, intrinsics_BN4: Tensor) -> Lifted:
         """The part that works on images; see ``StudentInputs`` for the arguments."""
-        feat = self.neck(self.backbone(images_BN3HW.flatten(0, 1)))
-        return self.lift(feat.unflatten(0, images_BN3HW.shape[:2]), intrinsics_BN4)
+        feat = self.neck(self.backbone(self.pixels(images_BNHW3)))
+        return self.lift(feat.unflatten(0, images_BNHW3.shape[:2]), intrinsics_BN4)
 
 
 def seeded_student(config: StudentConfig, seed: int) -> Student:

@@ -151,7 +151,7 @@ def example_inputs(config: StudentConfig) -> tuple[StudentInputs, Memory | None]
         return torch.zeros(count, dtype=torch.int64)
 
     inputs = StudentInputs(
-        images_BN3HW=torch.zeros(1, cameras, 3, *config.image_size),
+        images_BNHW3=torch.zeros(1, cameras, *config.image_size, 3, dtype=torch.uint8),
         intrinsics_BN4=torch.zeros(1, cameras, INTRINSICS),
         splat=SplatIndices(index(pairs), index(pairs), index(rows * columns)),
         conditions=PlanConditions(torch.zeros(1, len(Command)), torch.zeros(1, 3), torch.zeros(1, 4)),

@@ -65,7 +65,7 @@ class Pipeline:
             bundle, self._options.backend, self._options.device, self._options.threads
         )
         tell = tells_ego_status(bundle, self._options.ego_status)
-        self._preprocessor = Preprocessor(self._config, tell, self._backend.device)
+        self._preprocessor = Preprocessor(self._config, tell)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._decoder = OutputDecoder(self._config, self._options)
         self._rejected: Mapping[str, str] = {}

@@ -28,7 +28,6 @@ from tinybev.types import CAMERAS, CameraFrame, Command, EgoStatus, Frame, Goal
 
 DECODER_THREADS = 2
 """That decode a frame which is waited for: the calling one and a helper."""
-_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class PreparedFrame:
     """The network's inputs and what became of the cameras.
 
     Attributes:
-        inputs: a batch of one, on the CPU; the images on the preprocessor's device.
+        inputs: a batch of one, on the CPU.
         rejected: cameras whose image or calibration is unusable, with the reason; they are masked like missing ones.
         decode_ms: wall time of checking, decoding and cutting the images.
         preprocess_ms: wall time of everything else.
@@ -83,15 +82,13 @@ class Preprocessor:
     cores.
     """
 
-    def __init__(self, config: StudentConfig, use_ego_status: bool, device: str = "cpu") -> None:
+    def __init__(self, config: StudentConfig, use_ego_status: bool) -> None:
         """
         Args:
             config: of the network.
             use_ego_status: whether the planner is told how the ego moves.
-            device: where images are normalised: that of the network, so that bytes travel there and not floats.
         """
         self._config = config
-        self._device = torch.device(device)
         self._use_ego_status = use_ego_status
         # Of the whole process: its own pool would compete with the thread below and with the network's.
         cv2.setNumThreads(1)
@@ -186,7 +183,7 @@ class Preprocessor:
         # Beside the images, on a thread that is idle by now: both take about as long.
         splat = self._helper.submit(self._splat_indices, intrinsics_N33, base_T_camera_N44)
         return StudentInputs(
-            images_BN3HW=normalised_images(images_NHW3, self._config, self._device)[None],
+            images_BNHW3=torch.from_numpy(images_NHW3)[None],
             intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
             splat=splat.result(),
             conditions=plan_conditions(frame.goal, frame.ego if self._use_ego_status else None),
@@ -197,16 +194,6 @@ class Preprocessor:
         if self._geometry is None or self._geometry[0] != key:
             self._geometry = key, splat_indices(self._config, intrinsics_N33[None], base_T_camera_N44[None])
         return self._geometry[1]
-
-
-def normalised_images(
-    images_NHW3: NDArray[np.uint8], config: StudentConfig, device: torch.device = _CPU
-) -> torch.Tensor:
-    """RGB images as the network takes them, (N, 3, H, W); bytes go to the device and are normalised there."""
-    pixels_N3HW = torch.from_numpy(images_NHW3).to(device).permute(0, 3, 1, 2)
-    images_N3HW = pixels_N3HW.to(torch.float32, memory_format=torch.contiguous_format)
-    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (config.image_mean, config.image_std))
-    return images_N3HW.sub_(mean).div_(std)
 
 
 def plan_conditions(goal: Goal, ego: EgoStatus | None) -> PlanConditions:

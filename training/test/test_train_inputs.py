@@ -61,7 +61,7 @@ def test_training_and_vehicle_make_the_same_inputs_of_a_sample(
     batch = collate([TrainingSet(_without_camera(dataset, index == 3), MICRO.image_size)[index]])
     told = Told.everything(batch, ego_status)
     here = inputs_of_views(batch, MICRO, plan_conditions(batch, told))
-    assert torch.equal(here.images_BN3HW, there.images_BN3HW)
+    assert torch.equal(here.images_BNHW3, there.images_BNHW3)
     torch.testing.assert_close(here.intrinsics_BN4, there.intrinsics_BN4)
     for ours, theirs in zip(here.conditions, there.conditions, strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -121,7 +121,7 @@ class Calibration:
         self._bundle = bundle
         self._core = import_openvino(INT8).Core()
         self._files = export_parts(bundle.build_student, _float_folder(bundle), SUFFIX, write_openvino)
-        self._images = [[frame.images_BN3HW.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
+        self._images = [[frame.images_BNHW3.numpy(), frame.intrinsics_BN4.numpy()] for frame in frames]
         self._lifted = _lifted(bundle, self._core, self._files[0], frames)
         self._modules = [layer_modules(part) for part in student_parts(bundle.build_student())]
 
@@ -186,7 +186,7 @@ def _lifted(bundle: Bundle, core: Any, image_file: Path, frames: Sequence[Studen
     found = []
     with torch.inference_mode():
         for frame in frames:
-            lifted = Lifted(*run_image([frame.images_BN3HW, frame.intrinsics_BN4]))
+            lifted = Lifted(*run_image([frame.images_BNHW3, frame.intrinsics_BN4]))
             arguments = bev_arguments(splat.pool(lifted, frame.splat), frame.conditions, None)
             found.append([argument.numpy() for argument in arguments])
     return found

@@ -45,7 +45,8 @@ class Part:
 
     Attributes:
         name: ``IMAGE_PART`` or ``BEV_PART``.
-        module: takes and gives tensors only, a batch of one, float32 but for the agents' int64 indices.
+        module: takes and gives tensors only, a batch of one, float32 but for the images' bytes and the agents' int64
+            indices.
         example: inputs of the right shapes.
         input_names, output_names: one each, in order.
     """
@@ -62,8 +63,8 @@ class _ImagePart(nn.Module):
         super().__init__()
         self.student = student
 
-    def forward(self, images_BN3HW: Tensor, intrinsics_BN4: Tensor) -> tuple[Tensor, Tensor]:
-        lifted = self.student.see(images_BN3HW, intrinsics_BN4)
+    def forward(self, images_BNHW3: Tensor, intrinsics_BN4: Tensor) -> tuple[Tensor, Tensor]:
+        lifted = self.student.see(images_BNHW3, intrinsics_BN4)
         return lifted.depth_logits_BNDHW, lifted.context_BNHWC
 
 
@@ -108,7 +109,8 @@ def joined_outputs(depth_logits_BNDHW: Tensor, bev_tensors: Iterable[Tensor]) ->
 
 def _image_part(student: Student) -> Part:
     cameras = len(CAMERAS)
-    example = (torch.zeros(1, cameras, 3, *student.config.image_size), torch.zeros(1, cameras, INTRINSICS))
+    images_BNHW3 = torch.zeros(1, cameras, *student.config.image_size, 3, dtype=torch.uint8)
+    example = (images_BNHW3, torch.zeros(1, cameras, INTRINSICS))
     return Part(IMAGE_PART, _ImagePart(student), example, ("images", "intrinsics"), IMAGE_OUTPUTS)
 
 

@@ -62,7 +62,7 @@ class PartsBackend:
     @torch.inference_mode()
     def infer(self, inputs: StudentInputs, memory: Memory | None) -> StudentOutputs:
         """The raw outputs of a batch of one, on the CPU."""
-        lifted = Lifted(*self._run_image([inputs.images_BN3HW, inputs.intrinsics_BN4]))
+        lifted = Lifted(*self._run_image([inputs.images_BNHW3, inputs.intrinsics_BN4]))
         started = time.perf_counter()
         lifted_BXYC = self._splat.pool(lifted, self._on_device(inputs.splat))
         if self._device.type == "cpu":  # elsewhere it has only been asked for

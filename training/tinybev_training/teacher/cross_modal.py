@@ -17,6 +17,7 @@ from tinybev.model.bev_encoder import BevStem
 from tinybev.model.heads.peaks import Peaks
 from tinybev.model.layers import conv_bn_relu, init_convolutions
 from tinybev.model.lift_splat import Lift, Splat
+from tinybev.model.pixels import Pixels
 from tinybev.model.student import GridNetwork, StudentInputs, StudentOutputs
 from tinybev.model.temporal import Memory
 from tinybev_training.teacher.cross_modal_config import CrossModalConfig
@@ -38,6 +39,7 @@ class CrossModal(GridNetwork):
         super().__init__()
         network = config.network
         self.config = config
+        self.pixels = Pixels(network)
         self.backbone = ImageTrunk(config.image_backbone)
         self.neck = Neck(self.backbone.channels, network.feature_stride, network.neck_channels)
         self.lift = Lift(network)
@@ -60,8 +62,8 @@ class CrossModal(GridNetwork):
 
     def look(self, inputs: StudentInputs, lidar: LidarInputs) -> tuple[Tensor, Tensor]:
         """The part that sees one frame alone: fused features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
-        samples, cameras = inputs.images_BN3HW.shape[:2]
-        feat = self.neck(self.backbone(inputs.images_BN3HW.flatten(0, 1)))
+        samples, cameras = inputs.images_BNHW3.shape[:2]
+        feat = self.neck(self.backbone(self.pixels(inputs.images_BNHW3)))
         lifted = self.lift(feat.unflatten(0, (samples, cameras)), inputs.intrinsics_BN4)
         seen_BCXY = self.bev_stem(self.splat(lifted, inputs.splat))
         measured_BCXY = self.lidar_encoder(lidar.points_P5, lidar.sample_P, samples)

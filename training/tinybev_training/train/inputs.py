@@ -76,23 +76,14 @@ class Views(Protocol):
 def inputs_of_views(views: Views, config: StudentConfig, conditions: PlanConditions) -> StudentInputs:
     """The inputs of views that have the network's size.
 
-    A missing camera's image is black before normalisation and nothing of it is lifted, as at run time.
+    A missing camera's image is black and nothing of it is lifted, as at run time.
     """
     return StudentInputs(
-        images_BN3HW=normalised_images(views.images_BNCHW, config),
+        images_BNHW3=views.images_BNCHW.movedim(2, -1),
         intrinsics_BN4=normalised_intrinsics(views.intrinsics_BN33, config.image_size),
         splat=splat_of_views(views, config),
         conditions=conditions,
     )
-
-
-def normalised_images(images_BNCHW: Tensor, config: StudentConfig) -> Tensor:
-    """uint8 RGB images as the network takes them, float32; channels stay last in memory, as the loader has them."""
-    mean, std = (
-        torch.tensor(values, device=images_BNCHW.device).view(3, 1, 1)
-        for values in (config.image_mean, config.image_std)
-    )
-    return images_BNCHW.to(torch.float32).sub_(mean).div_(std)
 
 
 def splat_of_views(views: Views, config: StudentConfig) -> SplatIndices:
