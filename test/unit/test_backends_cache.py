@@ -163,6 +163,10 @@ def test_the_command_writes_onnx_that_shape_inference_and_the_manifest_agree_on(
                 assert node.input[1] in constants
             if node.op_type == "TopK":
                 assert constants[node.input[1]].item() <= TENSORRT_MOST_PEAKS
+        bytes_in = {one.name for one in model.graph.input if one.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
+        assert bytes_in == ({"images"} if name == "image" else set())
+        users = {node.op_type for node in model.graph.node if bytes_in & set(node.input)}
+        assert users <= {"Cast"}  # the one operator that TensorRT takes on them
         dims = [dim for value in model.graph.output for dim in value.type.tensor_type.shape.dim]
         assert dims
         assert all(dim.HasField("dim_value") for dim in dims)  # TensorRT builds engines of fixed shapes
