@@ -187,7 +187,7 @@ class MapSegments:
     """The map: polylines, and the masks they were read from.
 
     Attributes:
-        segments: the polylines.
+        segments: the polylines; none where nobody asked for them.
         masks: (4, X, Y) probability per ``MapClass`` and cell.
         grid: the grid of the masks.
     """

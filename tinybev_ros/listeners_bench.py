@@ -105,7 +105,7 @@ class Listeners:
 
         # Not until every listener has acknowledged: Fast DDS asks them only every 3 s.
         def publish() -> None:
-            publishers.publish(results)
+            publishers.publish(results, publishers.heard())
 
         return publish
 

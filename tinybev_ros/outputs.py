@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +33,16 @@ QOS = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 @dataclass(frozen=True)
 class Output:
-    """A topic below the node's name, its message type, and how a result becomes that message."""
+    """A topic below the node's name, its message type, and how a result becomes that message.
+
+    Attributes:
+        map_segments: whether it says the map's lines and outlines, which take a while to find.
+    """
 
     topic: str
     message_type: type
     build: Callable[[Results, Header], Any]
+    map_segments: bool = False
 
     @property
     def type_name(self) -> str:
@@ -52,7 +57,7 @@ class Output:
 
 OUTPUTS: tuple[Output, ...] = (
     Output("~/detections", msgs.DetectedObjects, lambda r, h: detections_to_msg(r.detections, h, r.weights)),
-    Output("~/map_segments", msgs.MapSegments, lambda r, h: map_segments_to_msg(r.map, h, r.weights)),
+    Output("~/map_segments", msgs.MapSegments, lambda r, h: map_segments_to_msg(r.map, h, r.weights), True),
     Output(
         "~/trajectories",
         msgs.PredictedTrajectories,
@@ -63,7 +68,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("~/path", Path, lambda r, h: path_to_msg(r.plan, h)),
     Output("~/plan", msgs.PlannedTrajectory, lambda r, h: plan_to_msg(r.plan, h, r.weights)),
     Output("~/detections/markers", MarkerArray, lambda r, h: detection_markers(r.detections, h, r.weights)),
-    Output("~/map_segments/markers", MarkerArray, lambda r, h: map_markers(r.map, h, r.weights)),
+    Output("~/map_segments/markers", MarkerArray, lambda r, h: map_markers(r.map, h, r.weights), True),
     Output(
         "~/trajectories/markers",
         MarkerArray,
@@ -74,7 +79,7 @@ OUTPUTS: tuple[Output, ...] = (
 
 
 class Publishers:
-    """One publisher per output, of a configured node. A message that nobody listens to is not built."""
+    """One publisher per output, of a configured node. What nobody listens to is not built."""
 
     def __init__(self, node: LifecycleNode, base_frame: str) -> None:
         self._node = node
@@ -84,12 +89,21 @@ class Publishers:
             for output in OUTPUTS + _vision_outputs()
         ]
 
-    def publish(self, results: Results) -> float:
-        """Publishes a result with its own stamp, in base_link; returns how long its messages took to build, ms."""
+    def heard(self) -> frozenset[Output]:
+        """The outputs that somebody listens to now."""
+        return frozenset(output for output, publisher in self._publishers if publisher.get_subscription_count() > 0)
+
+    def publish(self, results: Results, heard: Container[Output]) -> float:
+        """Publishes a result with its own stamp, in base_link; returns how long its messages took to build, ms.
+
+        Args:
+            results: to publish.
+            heard: the outputs to publish: those that were heard before the result was made, with all that they say.
+        """
         header = header_to_msg(results.stamp_ns, self._base_frame)
         building_s = 0.0
         for output, publisher in self._publishers:
-            if publisher.get_subscription_count() > 0:
+            if output in heard:
                 started = time.perf_counter()
                 message = output.build(results, header)
                 building_s += time.perf_counter() - started

@@ -183,9 +183,10 @@ class Worker:
         waiting = self._slot.get(timeout_s=0.0)
         if waiting is not None:
             self._next = self._ahead.submit(self._begin, waiting, spread=False)
-        results = self._pipeline.conclude(inferred)
+        heard = self._publishers.heard()
+        results = self._pipeline.conclude(inferred, map_segments=any(output.map_segments for output in heard))
         concluded = time.monotonic()
-        conversion_ms = self._publishers.publish(results)
+        conversion_ms = self._publishers.publish(results, heard)
         left = time.monotonic()
         others_ms = {
             "early": begun.early_ms,

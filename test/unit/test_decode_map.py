@@ -173,3 +173,11 @@ def test_polylines_survive_our_messages() -> None:
     (segment,) = conversions.msg_to_map_segments(message)
     assert segment.points == pytest.approx(result.segments[0].points, abs=1e-9)
     assert segment.map_class == MapClass.BOUNDARY
+
+
+def test_lines_that_nobody_asks_for_are_not_looked_for() -> None:
+    logits = torch.full((1, len(MapClass), *GRID.shape), 3.0)
+    whole, masks_alone = decode_map(logits, GRID, 0.5), decode_map(logits, GRID, 0.5, segments=False)
+    assert whole.segments
+    assert masks_alone.segments == ()
+    assert np.array_equal(masks_alone.masks, whole.masks)

@@ -17,6 +17,7 @@ from tinybev.frames import Stamped
 from tinybev.types import StageTimes
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.frame_builder import BuiltFrame
+from tinybev_ros.outputs import OUTPUTS, Output
 from tinybev_ros.statistics import Statistics
 from tinybev_ros.worker import SUBJECT, Worker
 
@@ -66,6 +67,8 @@ class Line:
         broken: what fails.
         anew: numbers of the frames that do not continue the one before.
         early: by number of a frame, which of its images had been decoded before.
+        listeners: the outputs that are heard; all of them from the first result on.
+        published: by number of a frame, the outputs.
     """
 
     tracker_ms = 0.5
@@ -76,6 +79,8 @@ class Line:
         self.broken: set[str] = set()
         self.anew: set[int] = set()
         self.early: dict[int, dict[str, str]] = {}
+        self.listeners: frozenset[Output] = frozenset()
+        self.published: dict[int, frozenset[Output]] = {}
         self._changed = threading.Condition()
 
     def build(self, camera_set: NumberedSet) -> BuiltFrame:
@@ -98,10 +103,17 @@ class Line:
         self._say(f"network {decoded.frame.stamp_ns}")
         return Inferred(decoded.frame.stamp_ns)
 
-    def conclude(self, inferred: Inferred) -> Result:
+    def heard(self) -> frozenset[Output]:
+        return self.listeners
+
+    def conclude(self, inferred: Inferred, *, map_segments: bool) -> Result:
+        if map_segments:
+            self._say(f"segments {inferred.stamp_ns}")
+        self.listeners = frozenset(OUTPUTS)  # who comes now hears the next result
         return Result(inferred.stamp_ns)
 
-    def publish(self, result: Result) -> float:
+    def publish(self, result: Result, heard: frozenset[Output]) -> float:
+        self.published[result.stamp_ns] = heard
         self._say(f"publish {result.stamp_ns}")
         return 0.1
 
@@ -279,3 +291,13 @@ def test_an_image_that_is_damaged_or_not_compressed_is_left_to_its_set(rig: Rig)
     assert rig.line.early[1] == {"back": "back 1"}
     assert not rig.complaints.open()  # decoding its set tells
     assert "early " not in rig.line.said
+
+
+def test_who_begins_to_listen_while_a_result_is_made_hears_the_next_one(rig: Rig) -> None:
+    rig.hand_over(1)
+    rig.line.wait_for("publish 1")
+    rig.hand_over(2)
+    rig.line.wait_for("publish 2")
+    assert rig.line.published == {1: frozenset(), 2: frozenset(OUTPUTS)}
+    assert "segments 1" not in rig.line.said  # nobody would have heard them
+    assert "segments 2" in rig.line.said

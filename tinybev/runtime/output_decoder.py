@@ -52,12 +52,13 @@ class OutputDecoder:
         """As if just made: track ids begin with 1 again, for another recording."""
         self._tracker = Tracker()
 
-    def decode(self, outputs: StudentOutputs, frame: Frame) -> DecodedOutputs:
+    def decode(self, outputs: StudentOutputs, frame: Frame, *, map_segments: bool = True) -> DecodedOutputs:
         """The first frame of a batch of outputs, which are on the CPU.
 
         Args:
             outputs: of the network.
             frame: that it looked at; its stamp, pose and goal are read. Frames come in the order of their stamps.
+            map_segments: whether the map's lines and outlines are asked for.
         """
         config, options = self._config, self._options
         boxes, agent_rows = decode_detections(
@@ -72,7 +73,7 @@ class OutputDecoder:
         avoided = occupancy if options.refine_plan else None
         return DecodedOutputs(
             detections=detections,
-            map=decode_map(outputs.map_BKXY, config.grid, options.map_threshold),
+            map=decode_map(outputs.map_BKXY, config.grid, options.map_threshold, segments=map_segments),
             trajectories=decode_motion(outputs.motion, detections, agent_rows, config.time_step_s),
             occupancy=occupancy,
             plan=decode_plan(outputs.plan, frame.goal, config.time_step_s, avoided, options.occupancy_threshold),

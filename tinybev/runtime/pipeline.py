@@ -162,11 +162,16 @@ class Pipeline:
         network_ms = 1e3 * (time.perf_counter() - started)
         return InferredFrame(decoded, prepared, outputs, network_ms, self._backend.pooling_ms)
 
-    def conclude(self, inferred: InferredFrame) -> Results:
-        """Decodes the network's outputs and tracks; the total time spans whatever lay between the three steps."""
+    def conclude(self, inferred: InferredFrame, *, map_segments: bool = True) -> Results:
+        """Decodes the network's outputs and tracks; the total time spans whatever lay between the three steps.
+
+        Args:
+            inferred: the frame.
+            map_segments: whether the map's lines and outlines are asked for; nothing else depends on them.
+        """
         started = time.perf_counter()
         frame, prepared = inferred.decoded.frame, inferred.prepared
-        decoded = self._decoder.decode(inferred.outputs, frame)
+        decoded = self._decoder.decode(inferred.outputs, frame, map_segments=map_segments)
         done = time.perf_counter()
         return Results(
             stamp_ns=frame.stamp_ns,
