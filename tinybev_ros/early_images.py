@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 from numpy.typing import NDArray
 
 M = TypeVar("M")
+
+KEPT = 2
+"""Images of a camera: where a set waits for one that is missing, the others' next images come before it leaves."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,17 @@ class EarlyImage:
     decode_ms: float
 
 
+@dataclass
+class _Image(Generic[M]):
+    """A message and, once it is decoded, what it says."""
+
+    message: M
+    begun: bool = False
+    decoded: EarlyImage | None = None
+
+
 class EarlyImages(Generic[M]):
-    """The newest image of each camera, decoded or not; any thread may call any method.
+    """The newest ``KEPT`` images of each camera, decoded or not; any thread may call any method.
 
     Args:
         decode: the pixels of a message.
@@ -35,44 +49,46 @@ class EarlyImages(Generic[M]):
     def __init__(self, decode: Callable[[M], NDArray]) -> None:
         self._decode = decode
         self._lock = threading.Lock()
-        self._waiting: dict[str, M] = {}  # the one that came first is the first
-        self._decoded: dict[str, tuple[M, EarlyImage]] = {}
+        self._images: defaultdict[str, deque[_Image[M]]] = defaultdict(partial(deque, maxlen=KEPT))
 
     @property
     def waiting(self) -> bool:
         """Whether there is an image to decode."""
         with self._lock:
-            return bool(self._waiting)
+            return self._next() is not None
 
     def add(self, camera: str, message: M) -> None:
-        """Takes the place of the camera's image before, where that waits."""
+        """Takes an image; the camera's oldest one gives way."""
         with self._lock:
-            self._waiting.pop(camera, None)
-            self._waiting[camera] = message
+            self._images[camera].append(_Image(message))
 
     def decode_one(self) -> None:
-        """Decodes the image that has waited longest, if any; a damaged one is left to whoever decodes its set."""
+        """Decodes an image that waits, if any; a damaged one is left to whoever decodes its set."""
         with self._lock:
-            if not self._waiting:
+            image = self._next()
+            if image is None:
                 return
-            camera = next(iter(self._waiting))
-            message = self._waiting.pop(camera)
+            image.begun = True
         started = time.perf_counter()
         try:
-            pixels = self._decode(message)
+            pixels = self._decode(image.message)
         except Exception:  # whatever it is, whoever decodes its set meets it again, and tells
             return
-        image = EarlyImage(pixels, 1e3 * (time.perf_counter() - started))
-        with self._lock:
-            self._decoded[camera] = message, image
+        image.decoded = EarlyImage(pixels, 1e3 * (time.perf_counter() - started))
 
     def take(self, camera: str, message: object) -> EarlyImage | None:
-        """What has been decoded of this very message, None where it has not been; it does not wait any longer."""
+        """What has been decoded of this very message, None where it has not been.
+
+        Neither it nor an older one of its camera waits any longer.
+        """
         with self._lock:
-            if self._waiting.get(camera) is message:
-                del self._waiting[camera]
-            decoded = self._decoded.get(camera)
-            if decoded is None or decoded[0] is not message:
+            images = self._images[camera]
+            if not any(image.message is message for image in images):
                 return None
-            del self._decoded[camera]
-            return decoded[1]
+            while (image := images.popleft()).message is not message:
+                pass
+            return image.decoded
+
+    def _next(self) -> _Image[M] | None:
+        """Of the images that wait: of the first camera that has one, the oldest."""
+        return next((image for images in self._images.values() for image in images if not image.begun), None)

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from node_under_test import START_NS, NodeUnderTest, ego_pose, frames_of, mounting, results_of, start, wait_until
+from node_under_test import (
+    PATH,
+    START_NS,
+    NodeUnderTest,
+    ego_pose,
+    frames_of,
+    mounting,
+    results_of,
+    revolution_start,
+    start,
+    wait_until,
+)
 from rclpy.qos import ReliabilityPolicy
 
-from tinybev.types import CAMERAS
+from tinybev.phases import NUSCENES_RIG
+from tinybev.runtime.preprocess import DecodedFrame
+from tinybev.types import CAMERAS, Frame
 from tinybev_ros.topics import camera_image_topic
 
 
@@ -20,6 +34,37 @@ def test_images_are_received_as_reliably_as_asked_for(ros_domain: int, reliabili
         (endpoint,) = test.other.get_subscriptions_info_by_topic(camera_image_topic("CAM_FRONT"))
         assert endpoint.qos_profile.reliability == ReliabilityPolicy[reliability.upper()]
         results_of(test, 1)
+
+
+def test_images_are_decoded_while_the_last_one_of_their_set_is_awaited(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NodeUnderTest(ros_domain, {"sync_max_wait": 2.0}) as test:
+        start(test)
+        results_of(test, 8)  # until the rig is known and no set waits
+        pipeline = test.node._pipeline
+        assert pipeline is not None
+        decode_image, decode, decoded, early = pipeline.decode_image, pipeline.decode, list[bytes](), list[set[str]]()
+
+        def decoding_image(data: bytes) -> np.ndarray:
+            decoded.append(data)
+            return decode_image(data)
+
+        def decoding(frame: Frame, **how: Any) -> DecodedFrame:
+            early.append(set(how["early"]))
+            return decode(frame, **how)
+
+        monkeypatch.setattr(pipeline, "decode_image", decoding_image)
+        monkeypatch.setattr(pipeline, "decode", decoding)
+        last = max(CAMERAS, key=NUSCENES_RIG.phases_ns.__getitem__)
+        stamp_ns = revolution_start(8) + NUSCENES_RIG.phases_ns[last]
+        test.rig.look(8, skip=(last,))
+        wait_until(lambda: len(decoded) == len(CAMERAS) - 1, "the images that are there")
+        assert not early  # the set is not complete
+        test.rig.publish_image(last, stamp_ns)
+        test.listener.wait_for(PATH, 9)
+        assert early[0] >= set(CAMERAS) - {last}
+        assert float(test.health("early.p95_ms")) > 0
 
 
 def test_raw_images_under_other_names_and_mountings_on_tf(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,11 @@ def test_topics_are_those_of_the_table() -> None:
     assert topics == {*MODEL_TOPICS, *STANDARD_TOPICS, *MARKER_TOPICS}
 
 
+def test_the_lines_of_the_map_are_asked_for_by_the_topics_that_say_them() -> None:
+    asking = {output.topic for output in OUTPUTS if output.map_segments}
+    assert asking == {"~/map_segments", "~/map_segments/markers"}
+
+
 def test_nothing_is_built_that_nobody_listens_to(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     with NodeUnderTest(ros_domain) as test:

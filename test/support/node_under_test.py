@@ -245,9 +245,9 @@ def frames_of(test: NodeUnderTest, monkeypatch: pytest.MonkeyPatch) -> list[Fram
     assert pipeline is not None
     decode = pipeline.decode
 
-    def recording(frame: Frame, *, spread: bool) -> DecodedFrame:
+    def recording(frame: Frame, **how: Any) -> DecodedFrame:
         frames.append(frame)
-        return decode(frame, spread=spread)
+        return decode(frame, **how)
 
     monkeypatch.setattr(pipeline, "decode", recording)
     return frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tinybev_ros.early_images import EarlyImages
+from tinybev_ros.early_images import KEPT, EarlyImages
 
 
 def letters(message: bytes | bytearray) -> NDArray[np.uint8]:
@@ -15,18 +15,42 @@ def letters(message: bytes | bytearray) -> NDArray[np.uint8]:
     return np.frombuffer(message, dtype=np.uint8)
 
 
-def test_the_image_that_came_first_is_decoded_first_and_a_newer_one_takes_its_place_at_the_end() -> None:
+def test_images_are_decoded_one_after_the_other_until_none_waits() -> None:
     images: EarlyImages[bytes] = EarlyImages(letters)
-    old, new, other = b"old", b"new", b"other"
-    for camera, message in (("front", old), ("back", other), ("front", new)):
-        images.add(camera, message)
-    images.decode_one()
-    assert images.take("front", new) is None
-    found = images.take("back", other)
-    assert found is not None
-    assert found.pixels.tobytes() == other
-    assert found.decode_ms >= 0.0
-    assert not images.waiting  # the one that was taken without having been decoded does not wait either
+    front, back = b"front", b"back"
+    images.add("front", front)
+    images.add("back", back)
+    for _ in range(2):
+        assert images.waiting
+        images.decode_one()
+    assert not images.waiting
+    for camera, message in (("front", front), ("back", back)):
+        found = images.take(camera, message)
+        assert found is not None
+        assert found.pixels.tobytes() == message
+        assert found.decode_ms >= 0.0
+
+
+def test_the_next_image_of_a_camera_leaves_the_one_that_its_set_still_waits_for() -> None:
+    images: EarlyImages[bytes] = EarlyImages(letters)
+    messages = [b"0", b"1", b"2"]
+    for message in messages:
+        images.add("front", message)
+    while images.waiting:
+        images.decode_one()
+    assert KEPT == 2
+    assert images.take("front", messages[0]) is None  # gave way
+    assert images.take("front", messages[1]) is not None
+    assert images.take("front", messages[2]) is not None
+
+
+def test_what_was_taken_does_not_wait_and_neither_does_what_is_older() -> None:
+    images: EarlyImages[bytes] = EarlyImages(letters)
+    old, new = b"old", b"new"
+    images.add("front", old)
+    images.add("front", new)
+    assert images.take("front", new) is None  # not decoded yet
+    assert not images.waiting
 
 
 def test_only_the_very_message_is_given_and_only_once() -> None:

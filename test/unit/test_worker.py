@@ -267,8 +267,7 @@ def test_no_image_is_decoded_early_while_a_frame_is_worked_on(rig: Rig) -> None:
     network = rig.line.gate("network 1")
     rig.hand_over(1)
     rig.line.wait_for("network 1")
-    old, new = rig.expect("front", "front 2"), rig.expect("front", "front 3")
-    back = rig.expect("back", "back 2")
+    old, back, new = rig.expect("front", "front 2"), rig.expect("back", "back 2"), rig.expect("front", "front 3")
     rig.hand_over(2, front=old, back=back)
     assert rig.line.said == ["decode 1", "network 1"]
     network.set()

@@ -42,7 +42,7 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
     if backend == AUTO:
         backend = "openvino" if where.type == "cpu" and openvino_is_installed() else "torch"
     if backend in _CPU_ONLY:
-        # There PyTorch normalises images and pools, a few milliseconds in all. With threads of its own, those that are
+        # There PyTorch pools and decodes outputs, a few milliseconds in all. With threads of its own, those that are
         # done would spin for as long again on the cores that the network needs.
         torch.set_num_threads(1)
     elif threads:

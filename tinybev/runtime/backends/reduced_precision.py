@@ -1,4 +1,4 @@
-"""A student whose convolutions on images and on the grid compute in bfloat16; what it takes and gives stays float32.
+"""A student whose convolutions on images and on the grid compute in bfloat16; what it gives stays float32.
 
 The heads stay in float32: their outputs are metres and logits, and heatmaps with eight bits would have neighbours of
 the same height, each of which would count as an object. So does the memory, whose transforms are metres.

@@ -101,12 +101,14 @@ class Experiment:
         trained = [job for run in self.runs for job in (self._train(run), *self._measure(run))]
         on_the_way = [job for run in self.curve_runs for job in self._measure_on_the_way(run)]
         worlds = [self._world(WORLD_JOB, self.scale.world, self.dataroot)]
-        teach = [self._teach(TEACH_JOB, self.dataroot, (LABELLED, UNLABELLED), self.taught_by)]
+        teach = []
         if self.scale.shipped:
             worlds.append(self._world(MORE_WORLD_JOB, self.scale.shipped.more_world, self._more_dataroot))
-            teach.append(self._teach(TEACH_MORE_JOB, self._more_dataroot, (ALL,), self._more_taught_by))
-        if not self.scale.written_teacher:
-            teach = []
+        if self.scale.written_teacher:
+            teach.append(self._teach(TEACH_JOB, worlds[0], self.dataroot, (LABELLED, UNLABELLED), self.taught_by))
+            for more_world in worlds[1:]:
+                out = self._more_taught_by
+                teach.append(self._teach(TEACH_MORE_JOB, more_world, self._more_dataroot, (ALL,), out))
         return (*worlds, *trained[:2], *teach, *trained[2:], *on_the_way)
 
     def jobs_of(self, names: Sequence[str]) -> tuple[Job, ...]:
@@ -198,8 +200,7 @@ class Experiment:
     def _teacher(self) -> Run:
         return Run(TEACHER, self.scale.seeds[0])
 
-    def _teach(self, name: str, dataroot: Path, splits: Sequence[str], out: Path) -> Job:
-        needs = (*([MORE_WORLD_JOB] if name == TEACH_MORE_JOB else []), f"train-{self._teacher.name}")
+    def _teach(self, name: str, world: Job, dataroot: Path, splits: Sequence[str], out: Path) -> Job:
         return Job(
             name,
             (
@@ -209,7 +210,7 @@ class Experiment:
                 *("--device", self.device, "--out", str(out)),
             ),
             out / SUMMARY_FILE,
-            needs,
+            (world.name, f"train-{self._teacher.name}"),
         )
 
     def _train(self, run: Run) -> Job:
