@@ -57,7 +57,9 @@ class Output:
 
 OUTPUTS: tuple[Output, ...] = (
     Output("~/detections", msgs.DetectedObjects, lambda r, h: detections_to_msg(r.detections, h, r.weights)),
-    Output("~/map_segments", msgs.MapSegments, lambda r, h: map_segments_to_msg(r.map, h, r.weights), True),
+    Output(
+        "~/map_segments", msgs.MapSegments, lambda r, h: map_segments_to_msg(r.map, h, r.weights), map_segments=True
+    ),
     Output(
         "~/trajectories",
         msgs.PredictedTrajectories,
@@ -68,7 +70,7 @@ OUTPUTS: tuple[Output, ...] = (
     Output("~/path", Path, lambda r, h: path_to_msg(r.plan, h)),
     Output("~/plan", msgs.PlannedTrajectory, lambda r, h: plan_to_msg(r.plan, h, r.weights)),
     Output("~/detections/markers", MarkerArray, lambda r, h: detection_markers(r.detections, h, r.weights)),
-    Output("~/map_segments/markers", MarkerArray, lambda r, h: map_markers(r.map, h, r.weights), True),
+    Output("~/map_segments/markers", MarkerArray, lambda r, h: map_markers(r.map, h, r.weights), map_segments=True),
     Output(
         "~/trajectories/markers",
         MarkerArray,

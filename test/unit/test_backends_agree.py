@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from rigs import ring_rig
+from street import street_frame
 from student_inputs import flat, student_inputs
 from tiny_students import COARSE
 
@@ -139,6 +140,21 @@ def test_a_backend_agrees_with_torch_on_the_shipped_weights(backend: str, allowe
     inputs = Preprocessor(bundle.config, use_ego_status=True).prepare(made_frame()).inputs
     reference, other = (open_backend(bundle, name, "cpu", 1) for name in ("torch", backend))
     assert_within(agreement(reference.infer(inputs, None), other.infer(inputs, None), bundle.config), allowed)
+
+
+@pytest.mark.parametrize("backend", ["openvino-bf16", "torch-bf16"])
+def test_what_the_shipped_weights_see_of_a_street_agrees_in_bfloat16_cell_by_cell(backend: str) -> None:
+    needs(backend)
+    bundle = load_bundle("shipped:mini")
+    inputs = Preprocessor(bundle.config, use_ego_status=True).prepare(street_frame()).inputs
+    reference, other = (open_backend(bundle, name, "cpu", 1) for name in ("torch", backend))
+    want = reference.infer(inputs, None)
+    assert (want.map_BKXY.sigmoid() > 0.5).sum() > 1000  # there is a street to see
+    found = agreement(want, other.infer(inputs, None), bundle.config)
+    assert found.score <= ROUNDED.score
+    assert found.map_probability <= ROUNDED.map_probability
+    assert found.occupancy_probability <= ROUNDED.occupancy_probability
+    assert found.flow_m <= ROUNDED.flow_m
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
