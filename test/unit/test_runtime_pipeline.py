@@ -96,7 +96,7 @@ def test_images_that_were_decoded_early_give_the_same_inputs(pipeline: Pipeline,
     early = {camera: pipeline.decode_image(data) for camera, data in images.items() if isinstance(data, bytes)}
     assert len(early) == 5
     late, both = preprocessor.decode(files), preprocessor.decode(files, early=early)
-    assert both.views["CAM_FRONT"].pixels is early["CAM_FRONT"]
+    assert both.pixels["CAM_FRONT"] is early["CAM_FRONT"]
     expected, got = (preprocessor.complete(decoded).inputs.images_BNHW3 for decoded in (late, both))
     assert torch.equal(expected, got)
 
@@ -133,7 +133,7 @@ def test_two_threads_decode_a_frame(pipeline: Pipeline, monkeypatch: pytest.Monk
     decoded = pipeline.decode(frame(SIZE), spread=spread)
     if not spread:
         other.join()
-    assert set(decoded.views) == set(CAMERAS)
+    assert set(decoded.pixels) == set(CAMERAS)
     assert len(threads) == 2
 
 

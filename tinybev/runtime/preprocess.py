@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,11 +31,16 @@ DECODER_THREADS = 2
 
 
 @dataclass(frozen=True)
-class _View:
-    """One camera as the network gets it: pixels (h, w, 3) and pinhole matrix (3, 3)."""
+class _Rig:
+    """The cameras as the network has them: mountings (6, 4, 4), pinhole matrices (6, 3, 3), NaN for a masked one."""
 
-    pixels: NDArray[np.uint8]
-    intrinsics: Array
+    intrinsics_N33: Array
+    base_T_camera_N44: Array
+
+    def without(self, cameras: Collection[str]) -> _Rig:
+        """The same with ``cameras`` masked."""
+        masked = np.isin(CAMERAS, list(cameras))
+        return _Rig(np.where(masked[:, None, None], np.nan, self.intrinsics_N33), self.base_T_camera_N44)
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,18 @@ class DecodedFrame:
 
     Attributes:
         frame: as it came.
-        views: the usable cameras, one at least.
+        pixels: (h, w, 3) of the usable cameras, one at least, cut as the network gets them.
+        rig: of the usable cameras.
+        splat: the pooling's lists for it, which may still be in the making.
         rejected: see ``PreparedFrame``.
         started: when its decoding began, seconds of ``time.perf_counter``.
         decode_ms: wall time of it.
     """
 
     frame: Frame
-    views: Mapping[str, _View]
+    pixels: Mapping[str, NDArray[np.uint8]]
+    rig: _Rig
+    splat: Future[SplatIndices]
     rejected: Mapping[str, str]
     started: float
     decode_ms: float
@@ -116,7 +125,7 @@ class Preprocessor:
     def decode(
         self, frame: Frame, *, spread: bool = True, early: Mapping[str, NDArray[np.uint8]] | None = None
     ) -> DecodedFrame:
-        """The images of one frame; depends on no other frame.
+        """The images of one frame, and beside them, on a helper, the pooling's lists; depends on no other frame.
 
         Args:
             frame: to decode.
@@ -127,17 +136,22 @@ class Preprocessor:
             UserError: as :meth:`prepare`.
         """
         started = time.perf_counter()
-        present = [camera for camera in CAMERAS if camera in frame.images]
-        images = [(frame.images[camera], early.get(camera) if early else None) for camera in present]
+        rig, rejected = self._rig(frame)
+        splat = self._helper.submit(self._splat_indices, rig)
+        usable = [camera for camera in CAMERAS if camera in frame.images and camera not in rejected]
+        images = [(frame.images[camera], early.get(camera) if early else None) for camera in usable]
         call_help = partial(self._helper.submit, self.help_decoding) if spread else lambda: None
-        decoded = self._images.map(self._view_or_reason, images, call_help)
-        by_camera = dict(zip(present, decoded, strict=True))
-        views = {camera: view for camera, view in by_camera.items() if isinstance(view, _View)}
-        rejected = {camera: reason for camera, reason in by_camera.items() if isinstance(reason, str)}
-        if not views:
+        decoded = dict(zip(usable, self._images.map(self._pixels_or_reason, images, call_help), strict=True))
+        pixels = {camera: one for camera, one in decoded.items() if not isinstance(one, str)}
+        damaged = {camera: reason for camera, reason in decoded.items() if isinstance(reason, str)}
+        rejected = {**rejected, **damaged}
+        if not pixels:
             reasons = "; ".join(f"{camera}: {reason}" for camera, reason in rejected.items()) or "no images came"
             raise UserError(f"expected the image of at least one camera, none is usable: {reasons}")
-        return DecodedFrame(frame, views, rejected, started, 1e3 * (time.perf_counter() - started))
+        if damaged:
+            rig = rig.without(damaged)
+            splat = self._helper.submit(self._splat_indices, rig)
+        return DecodedFrame(frame, pixels, rig, splat, rejected, started, 1e3 * (time.perf_counter() - started))
 
     def help_decoding(self) -> None:
         """Decodes, on the calling thread, what is left of a frame that another thread decodes at the time, if any."""
@@ -146,53 +160,66 @@ class Preprocessor:
     def complete(self, decoded: DecodedFrame) -> PreparedFrame:
         """The inputs of a decoded frame."""
         started = time.perf_counter()
-        inputs = self._inputs(decoded.frame, decoded.views)
+        inputs = self._inputs(decoded)
         return PreparedFrame(inputs, decoded.rejected, decoded.decode_ms, 1e3 * (time.perf_counter() - started))
 
-    def _view_or_reason(self, image_and_early: tuple[CameraFrame, NDArray[np.uint8] | None]) -> _View | str:
-        """The camera's view, or why there is none; runs on any thread."""
+    def _rig(self, frame: Frame) -> tuple[_Rig, dict[str, str]]:
+        """The cameras of a frame whose calibration is one, and why the others' is none."""
+        intrinsics_N33 = np.full((len(CAMERAS), 3, 3), np.nan)
+        base_T_camera_N44 = np.tile(np.eye(4), (len(CAMERAS), 1, 1))
+        rejected: dict[str, str] = {}
+        for n, camera in enumerate(CAMERAS):
+            image = frame.images.get(camera)
+            if image is None:
+                continue
+            try:
+                check_calibration(camera, image.intrinsics, image.image_size, image.base_T_camera)
+            except UserError as error:
+                rejected[camera] = str(error)
+                continue
+            crop = Crop.fit(image.image_size, self._config.image_size)
+            intrinsics_N33[n] = crop.intrinsics(np.asarray(image.intrinsics, dtype=np.float64))
+            base_T_camera_N44[n] = mounting_at_reference(image, frame.map_T_base)
+        return _Rig(intrinsics_N33, base_T_camera_N44), rejected
+
+    def _pixels_or_reason(self, work: tuple[CameraFrame, NDArray[np.uint8] | None]) -> NDArray[np.uint8] | str:
+        """The camera's pixels, or why there are none; runs on any thread."""
         try:
-            return self._view(*image_and_early)
+            return self._pixels(*work)
         except UserError as error:
             return str(error)
 
-    def _view(self, image: CameraFrame, early: NDArray[np.uint8] | None) -> _View:
-        check_calibration(image.camera, image.intrinsics, image.image_size, image.base_T_camera)
+    def _pixels(self, image: CameraFrame, early: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
         size = image_file_size(image.image) if isinstance(image.image, bytes) else image.image.shape[:2]
         if tuple(size) != tuple(image.image_size):
             raise UserError(
                 "expected the image to have the size of its calibration, "
                 f"{image.image_size[1]} x {image.image_size[0]}, got {size[1]} x {size[0]}"
             )
-        crop = Crop.fit(image.image_size, self._config.image_size)
         if early is not None:
-            pixels = early
-        else:
-            pixels = self.decode_image(image.image) if isinstance(image.image, bytes) else crop.apply(image.image)
-        return _View(pixels, crop.intrinsics(np.asarray(image.intrinsics, dtype=np.float64)))
+            return early
+        if isinstance(image.image, bytes):
+            return self.decode_image(image.image)
+        return Crop.fit(image.image_size, self._config.image_size).apply(image.image)
 
-    def _inputs(self, frame: Frame, views: Mapping[str, _View]) -> StudentInputs:
-        height, width = self._config.image_size
-        images_NHW3 = np.zeros((len(CAMERAS), height, width, 3), dtype=np.uint8)
-        intrinsics_N33 = np.full((len(CAMERAS), 3, 3), np.nan)
-        base_T_camera_N44 = np.tile(np.eye(4), (len(CAMERAS), 1, 1))
-        for camera, view in views.items():
-            n = CAMERAS.index(camera)
-            images_NHW3[n], intrinsics_N33[n] = view.pixels, view.intrinsics
-            base_T_camera_N44[n] = mounting_at_reference(frame.images[camera], frame.map_T_base)
-        # Beside the images, on a thread that is idle by now: both take about as long.
-        splat = self._helper.submit(self._splat_indices, intrinsics_N33, base_T_camera_N44)
+    def _inputs(self, decoded: DecodedFrame) -> StudentInputs:
+        frame, intrinsics_N33 = decoded.frame, torch.from_numpy(decoded.rig.intrinsics_N33)
+        images_NHW3 = np.zeros((len(CAMERAS), *self._config.image_size, 3), dtype=np.uint8)
+        for camera, pixels in decoded.pixels.items():
+            images_NHW3[CAMERAS.index(camera)] = pixels
         return StudentInputs(
             images_BNHW3=torch.from_numpy(images_NHW3)[None],
-            intrinsics_BN4=normalised_intrinsics(torch.from_numpy(intrinsics_N33), self._config.image_size)[None],
-            splat=splat.result(),
+            intrinsics_BN4=normalised_intrinsics(intrinsics_N33, self._config.image_size)[None],
+            splat=decoded.splat.result(),
             conditions=plan_conditions(frame.goal, frame.ego if self._use_ego_status else None),
         )
 
-    def _splat_indices(self, intrinsics_N33: Array, base_T_camera_N44: Array) -> SplatIndices:
-        key = intrinsics_N33.tobytes() + base_T_camera_N44.tobytes()
+    def _splat_indices(self, rig: _Rig) -> SplatIndices:
+        """The pooling's lists; only the helper's thread runs this."""
+        key = rig.intrinsics_N33.tobytes() + rig.base_T_camera_N44.tobytes()
         if self._geometry is None or self._geometry[0] != key:
-            self._geometry = key, splat_indices(self._config, intrinsics_N33[None], base_T_camera_N44[None])
+            lists = splat_indices(self._config, rig.intrinsics_N33[None], rig.base_T_camera_N44[None])
+            self._geometry = key, lists
         return self._geometry[1]
 
 
