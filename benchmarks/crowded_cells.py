@@ -1,5 +1,5 @@
-"""How many annotated objects have another one of their class in a neighbouring cell of the detection head, which its
-decoder, taking the highest of 3x3 cells, cannot tell apart: one line a class, for several sizes of the cells.
+"""How many annotated objects have another one of their class in a neighbouring cell of the detection head, where only
+one of the two can be the highest of 3x3 cells: one line a class, for several sizes of the cells.
 
     python benchmarks/crowded_cells.py DATAROOT VERSION SPLIT
 """

@@ -8,7 +8,7 @@ import torch
 from tinybev.geometry import BevGrid
 from tinybev.model.heads.detection import DetectionOutputs
 from tinybev.model.heads.motion import MotionOutputs
-from tinybev.model.heads.peaks import Peaks, find_peaks
+from tinybev.model.heads.peaks import PeakFinder, Peaks
 from tinybev.types import ATTRIBUTES, DETECTION_CLASSES, Detections
 
 
@@ -67,7 +67,7 @@ def encode_detections(boxes: Detections, grid: BevGrid, capacity: int) -> tuple[
         if boxes.attribute_ids[n] >= 0:
             attributes[0, boxes.attribute_ids[n], row, column] = 2.0
     outputs = DetectionOutputs(heatmap, *box_maps.split((2, 1, 3, 2, 2), dim=1), attributes)
-    return outputs, find_peaks(heatmap, capacity)
+    return outputs, PeakFinder(capacity)(heatmap)
 
 
 def random_motion(capacity: int, seed: int = 0) -> MotionOutputs:

@@ -32,6 +32,7 @@ TENSORRT_OPERATORS = {
     "Gather",
     "GatherElements",
     "Gemm",
+    "GreaterOrEqual",
     "MatMul",
     "MaxPool",
     "Mul",

@@ -12,7 +12,7 @@ from encoded import encode_detections, random_boxes, random_motion
 from tinybev.geometry import BevGrid, wrap_angle
 from tinybev.model.heads.detection import DetectionOutputs
 from tinybev.model.heads.motion import MotionOutputs
-from tinybev.model.heads.peaks import find_peaks
+from tinybev.model.heads.peaks import PeakFinder
 from tinybev.runtime.decode.detection import decode_detections
 from tinybev.runtime.decode.motion import decode_motion
 from tinybev.types import Detections, WeightsInfo
@@ -55,7 +55,7 @@ def test_a_threshold_of_zero_finds_no_more_than_there_is() -> None:
     heatmap[0, :, 1, 1] = 5.0
     flat = DetectionOutputs(heatmap, *(torch.zeros(1, n, 3, 3) for n in (2, 1, 3, 2, 2, 8)))
     grid = BevGrid((0.0, 3.0, 1.0), (0.0, 3.0, 1.0))
-    assert len(decode_detections(flat, find_peaks(heatmap, 60), grid, 0.0, 200)[0]) == 10
+    assert len(decode_detections(flat, PeakFinder(60)(heatmap), grid, 0.0, 200)[0]) == 10
 
 
 def test_an_empty_frame_is_empty_everywhere() -> None:
@@ -129,7 +129,7 @@ def test_turned_outputs_decode_to_turned_boxes_and_futures() -> None:
     boxes, motion = random_boxes(40, SQUARE), random_motion(CAPACITY)
     outputs, peaks = encode_detections(boxes, SQUARE, CAPACITY)
     turned = turned_outputs(outputs)
-    got, rows = decode_detections(turned, find_peaks(turned.heatmap_BKXY, CAPACITY), SQUARE, 0.3, 200)
+    got, rows = decode_detections(turned, PeakFinder(CAPACITY)(turned.heatmap_BKXY), SQUARE, 0.3, 200)
     turn = np.array([[0.0, -1.0], [1.0, 0.0]])
     expected = dataclasses.replace(
         boxes,

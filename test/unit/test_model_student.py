@@ -12,7 +12,7 @@ from student_inputs import flat, student_inputs
 
 from tinybev.errors import UserError
 from tinybev.model.config import VARIANTS, StudentConfig, find_variant
-from tinybev.model.heads.peaks import Peaks, find_peaks
+from tinybev.model.heads.peaks import PeakFinder, Peaks
 from tinybev.model.student import seeded_student
 from tinybev.model.summary import summarize
 from tinybev.types import ATTRIBUTES, CAMERAS, DETECTION_CLASSES
@@ -156,12 +156,22 @@ def test_futures_start_from_constant_velocity() -> None:
 
 
 def test_peaks_are_the_cells_that_no_neighbour_exceeds() -> None:
-    heatmap = torch.full((1, 2, 7, 6), -9.0)
+    heatmap = torch.full((1, len(DETECTION_CLASSES), 7, 6), -9.0)
     heatmap[0, 0, 2, 2], heatmap[0, 0, 2, 3], heatmap[0, 1, 2, 3], heatmap[0, 1, 6, 5] = 2.0, 1.0, 0.5, 3.0
-    peaks = find_peaks(heatmap, 3)
+    peaks = PeakFinder(3)(heatmap)
     assert peaks.class_BA.tolist() == [[1, 0, 1]]
     assert peaks.cell_BA.tolist() == [[6 * 6 + 5, 2 * 6 + 2, 2 * 6 + 3]]
     torch.testing.assert_close(peaks.score_BA, torch.tensor([[3.0, 2.0, 0.5]]).sigmoid())
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"), [("barrier", [5, 4, 0, 1]), ("traffic_cone", [5, 4, 0, 1]), ("car", [5, 0])]
+)
+def test_in_a_row_of_barriers_or_cones_a_cell_near_the_highest_is_a_peak(name: str, columns: list[int]) -> None:
+    score = torch.full((1, len(DETECTION_CLASSES), 7, 6), 1e-4)
+    score[0, DETECTION_CLASSES.index(name), 3] = torch.tensor([0.4, 0.3, 0.2, 0.4, 0.6, 0.8])
+    peaks = PeakFinder(5)(score.logit())
+    assert peaks.cell_BA[0, peaks.score_BA[0] > 0.1].tolist() == [3 * 6 + column for column in columns]
 
 
 def test_the_grid_need_not_be_square() -> None:

@@ -15,7 +15,7 @@ from tinybev.model.heads.detection import DetectionHead, DetectionOutputs
 from tinybev.model.heads.map import MapHead
 from tinybev.model.heads.motion import MotionHead, MotionOutputs
 from tinybev.model.heads.occupancy import OccupancyHead, OccupancyOutputs
-from tinybev.model.heads.peaks import Peaks, find_peaks
+from tinybev.model.heads.peaks import PeakFinder, Peaks
 from tinybev.model.heads.planning import PlanConditions, PlanningHead, PlanOutputs
 from tinybev.model.lift_geometry import SplatIndices
 from tinybev.model.lift_splat import Lift, Lifted, Splat
@@ -71,10 +71,10 @@ class GridNetwork(nn.Module):
     def add_grid_part(self, config: StudentConfig) -> None:
         """Adds the modules of ``conclude`` after those there are."""
         self._memory_frames = config.memory_frames
-        self._max_agents = config.max_agents
         self.temporal = TemporalFusion(config) if config.memory_frames else None
         self.bev_encoder = BevEncoder(config)
         self.detection_head = DetectionHead(config)
+        self.find_peaks = PeakFinder(config.max_agents)
         self.map_head = MapHead(config)
         self.occupancy_head = OccupancyHead(config)
         self.motion_head = MotionHead(config)
@@ -93,7 +93,7 @@ class GridNetwork(nn.Module):
         bev_BCXY = features.fine_BCXY
         detection = self.detection_head(bev_BCXY)
         if agents is None:
-            agents = find_peaks(detection.heatmap_BKXY, self._max_agents)
+            agents = self.find_peaks(detection.heatmap_BKXY)
         return StudentOutputs(
             depth_logits_BNDHW=depth_logits_BNDHW,
             bev_BCXY=bev_BCXY,

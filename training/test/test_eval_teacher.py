@@ -31,7 +31,7 @@ from tinybev_training.train.inputs import Told
 
 from tinybev.cli import run_command
 from tinybev.errors import UserError
-from tinybev.model.heads.peaks import Peaks, find_peaks
+from tinybev.model.heads.peaks import Peaks
 from tinybev.model.student import StudentOutputs
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
@@ -187,7 +187,7 @@ class _Knowing(TeacherNetwork):
             height[0, 0, x, y] = center[2]
             heading[0, :, x, y] = torch.stack([yaw.sin(), yaw.cos()])
         known = detection._replace(heatmap_BKXY=heatmap, offset_B2XY=offset, height_B1XY=height, heading_B2XY=heading)
-        return outputs._replace(detection=known, agents=find_peaks(heatmap, self.config.max_agents))
+        return outputs._replace(detection=known, agents=self.teacher.find_peaks(heatmap))
 
 
 def test_what_is_found_lies_where_the_tables_have_it(dataroot: Path, dataset: NuScenesDataset) -> None:

@@ -8,12 +8,15 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from made_batch import CAR, PEDESTRIAN, SMALL, STREET, MadeAgent, MadeSample, made_batch, perfect_outputs
 from tinybev_training.losses.boxes import grid_places
 from tinybev_training.losses.heatmap import center_radius, draw_heatmap
 from tinybev_training.losses.targets import AgentFilter, student_targets
 
 from tinybev.errors import UserError
+from tinybev.model.heads.peaks import PeakFinder
 from tinybev.runtime.decode.detection import decode_detections
 from tinybev.runtime.decode.motion import decode_motion
 from tinybev.runtime.decode.occupancy import decode_occupancy
@@ -194,6 +197,20 @@ def test_the_heatmap_equals_a_loop_over_agents_and_cells() -> None:
                     for k in range(3):
                         wanted[b, k, r, c] = max(wanted[b, k, r, c], bump * heights[b, a, k].item())
     np.testing.assert_allclose(drawn, wanted, atol=1e-5)
+
+
+@given(st.sampled_from(["barrier", "traffic_cone"]), st.sets(st.integers(0, 20 * 12 - 1), max_size=40))
+def test_of_what_training_asks_for_all_of_a_row_is_found(name: str, cells: set[int]) -> None:
+    grid = SMALL.head_grid
+    corner = np.stack(np.divmod(sorted(cells), grid.shape[1]), axis=1).reshape(-1, 2)
+    xy = torch.from_numpy(grid.cell_to_metric(corner + 0.5)).float()[None]
+    sizes = torch.tensor([0.5, 2.5, 1.0]).expand(1, len(cells), 3)
+    heights = torch.zeros(1, len(cells), len(DETECTION_CLASSES))
+    heights[:, :, DETECTION_CLASSES.index(name)] = 0.9
+    asked = draw_heatmap(grid_places(xy, grid), sizes, heights, grid).clamp(min=1e-6)
+    found = PeakFinder(60)(asked.logit())
+    seen = (found.score_BA[0] > 0.1) & (found.class_BA[0] == DETECTION_CLASSES.index(name))
+    assert sorted(found.cell_BA[0, seen].tolist()) == sorted(cells)
 
 
 def test_a_larger_box_has_a_wider_gaussian() -> None:
