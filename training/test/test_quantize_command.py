@@ -21,7 +21,7 @@ ARGUMENTS = argparse.Namespace(dataroot=Path(), version="v", check="val", bundle
 class Calibration:
     """Writes which modules were kept into the cache of the moment, as the real one does."""
 
-    groups = ("stem", "head", "bev_stem", "planning_head")
+    groups = ("stem", "head", "bev_stem", "planning_head", "bev_encoder.stages.0")
 
     def quantize(self, keep: Sequence[str] = ()) -> Path:
         cache_folder().mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def measuring(monkeypatch: pytest.MonkeyPatch, folder: Path, costs: dict[str, fl
 
 def test_the_choice_replaces_what_was_there_once_it_is_made(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     measuring(monkeypatch, folder, {"stem": 0.2, "head": 0.001})
-    assert quantize._checked(Calibration(), ARGUMENTS).read_text() == "planning_head bev_stem stem"  # type: ignore[arg-type]
+    assert quantize._checked(Calibration(), ARGUMENTS).read_text() == "planning_head bev_stem bev_encoder.stages.0 stem"  # type: ignore[arg-type]
     assert os.environ[CACHE_VARIABLE] == str(folder)
 
 

@@ -1,0 +1,73 @@
+"""What ``ROW_SHARE`` of ``tinybev/model/heads/peaks.py`` is worth: AP of the classes that stand in rows and mAP, a line
+for each share; with 1 only strict local maxima are objects.
+
+    python benchmarks/peak_share.py BUNDLE DATAROOT VERSION SPLIT
+
+Choose by a validation split. Every share decodes the same outputs of the network.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from tinybev_training.data.dataset import open_dataset
+from tinybev_training.data.tables import open_tables
+from tinybev_training.eval.commands import SCORE_THRESHOLD
+from tinybev_training.eval.detection import detection_measures
+from tinybev_training.eval.ground_truth import pose_of
+from tinybev_training.eval.predictions import without_output
+from tinybev_training.eval.submission import Submission, detection_boxes, write_submission
+from tqdm import tqdm
+
+from tinybev.model.heads.peaks import ROW_CLASSES, PeakFinder
+from tinybev.runtime.backends.choice import open_backend
+from tinybev.runtime.bundle import load_bundle
+from tinybev.runtime.decode.detection import decode_detections
+from tinybev.runtime.options import AUTO
+from tinybev.runtime.pipeline import tells_ego_status
+from tinybev.runtime.preprocess import Preprocessor
+from tinybev.types import DETECTION_CLASSES
+
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+def finder(count: int, share: float) -> PeakFinder:
+    """Finds ``count`` peaks with another share for the classes in rows."""
+    peaks = PeakFinder(count)
+    for name in ROW_CLASSES:
+        peaks.share_K11[DETECTION_CLASSES.index(name)] = share
+    return peaks
+
+
+def main(spec: str, dataroot: str, version: str, split: str) -> None:
+    """Runs the network once over the split and measures each share by the devkit."""
+    bundle, dataset = load_bundle(spec), open_dataset(Path(dataroot), version, split, with_lidar=False)
+    preprocessor = Preprocessor(bundle.config, tells_ego_status(bundle, AUTO))
+    backend = open_backend(bundle, "auto", "cpu", 0)
+    finders = {share: finder(bundle.config.max_agents, share) for share in SHARES}
+    found: dict[float, Submission] = {share: {} for share in SHARES}
+    for index in tqdm(range(len(dataset)), unit="sample"):
+        seen = dataset.surroundings(index)
+        outputs = backend.infer(preprocessor.prepare(seen.frame).inputs, None).detection
+        for share, peaks in finders.items():
+            grid, agents = bundle.config.head_grid, peaks(outputs.heatmap_BKXY)
+            boxes, _ = decode_detections(outputs, agents, grid, SCORE_THRESHOLD, bundle.config.max_agents)
+            prediction = replace(without_output(seen.token, pose_of(seen)), detections=boxes)
+            found[share][seen.token] = detection_boxes(prediction)
+    columns = ["mAP", *(f"{name}.AP" for name in ROW_CLASSES)]
+    lines = [f"| share | {' | '.join(columns)} |", f"| ---: |{' ---: |' * len(columns)}"]
+    nusc = open_tables(Path(dataroot), version)
+    for share, submission in found.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "detections.json"
+            write_submission(path, submission)
+            measures = detection_measures(nusc, split, submission, path)
+        lines.append(f"| {share:g} | {' | '.join(f'{measures[name].value:.3f}' for name in columns)} |")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
