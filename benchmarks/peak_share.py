@@ -3,7 +3,7 @@ for each share; with 1 only strict local maxima are objects.
 
     python benchmarks/peak_share.py BUNDLE DATAROOT VERSION SPLIT
 
-Choose by a validation split. Every share decodes the same outputs of the network.
+Choose by a validation split. Every share decodes the same outputs of the network, which has no memory.
 """
 
 from __future__ import annotations

@@ -78,7 +78,8 @@ def test_every_head_fits_one_real_keyframe(nuscenes_dataroot: Path, tmp_path: Pa
 def assert_detections_and_futures(results: Results, agents: object, rows: np.ndarray, grid: BevGrid) -> None:
     """Every annotated agent that has its neighbourhood to itself is found in its place, and hardly anything else is.
 
-    Of two of one class in neighbouring cells a heatmap shows one peak: they need a finer grid than this network's.
+    Of two of one class in neighbouring cells a heatmap shows one peak, but for barriers and cones: the others need a
+    finer grid than this network's.
     """
     truth, found, futures = agents.boxes, results.detections, results.trajectories  # type: ignore[attr-defined]
     distance = np.linalg.norm(found.centers[:, None, :2] - truth.centers[None, rows, :2], axis=2)

@@ -18,7 +18,7 @@ from tinybev.model.heads.planning import PlanConditions
 from tinybev.model.student import seeded_student
 from tinybev.runtime import preprocess
 from tinybev.runtime.bundle import Bundle, load_bundle, make_bundle
-from tinybev.runtime.image_file import image_file_size
+from tinybev.runtime.image_file import decode_image_file
 from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.pipeline import Pipeline
 from tinybev.runtime.preprocess import Preprocessor, plan_conditions
@@ -115,18 +115,18 @@ def test_two_threads_decode_a_frame(pipeline: Pipeline, monkeypatch: pytest.Monk
     """Its own helper where the frame is to be spread, else the thread that offers help once it has begun."""
     begun, both, threads = threading.Event(), threading.Barrier(2, timeout=10.0), set()
 
-    def meet(image: bytes) -> tuple[int, int]:
+    def meet(data: bytes, target_width: int) -> np.ndarray:
         begun.set()
         if threading.current_thread() not in threads:
             threads.add(threading.current_thread())
             both.wait()  # fails where no other thread decodes
-        return image_file_size(image)
+        return decode_image_file(data, target_width=target_width)
 
     def offer_help() -> None:
         assert begun.wait(10.0)
         pipeline.help_decoding()
 
-    monkeypatch.setattr(preprocess, "image_file_size", meet)
+    monkeypatch.setattr(preprocess, "decode_image_file", meet)
     other = threading.Thread(target=offer_help)
     if not spread:
         other.start()

@@ -32,7 +32,7 @@ DECODER_THREADS = 2
 
 @dataclass(frozen=True)
 class _Rig:
-    """The cameras as the network has them: mountings (6, 4, 4), pinhole matrices (6, 3, 3), NaN for a masked one."""
+    """The cameras as the network has them: pinhole matrices (6, 3, 3), NaN for a masked one; mountings (6, 4, 4)."""
 
     intrinsics_N33: Array
     base_T_camera_N44: Array
@@ -73,8 +73,8 @@ class PreparedFrame:
     Attributes:
         inputs: a batch of one, on the CPU.
         rejected: cameras whose image or calibration is unusable, with the reason; they are masked like missing ones.
-        decode_ms: wall time of checking, decoding and cutting the images.
-        preprocess_ms: wall time of everything else.
+        decode_ms: wall time of checking calibrations, and of checking, decoding and cutting the images.
+        preprocess_ms: wall time of everything else, waiting for the rest of the pooling's lists included.
     """
 
     inputs: StudentInputs
@@ -148,7 +148,7 @@ class Preprocessor:
         if not pixels:
             reasons = "; ".join(f"{camera}: {reason}" for camera, reason in rejected.items()) or "no images came"
             raise UserError(f"expected the image of at least one camera, none is usable: {reasons}")
-        if damaged:
+        if damaged:  # seldom: what does not fit its calibration was left out before
             rig = rig.without(damaged)
             splat = self._helper.submit(self._splat_indices, rig)
         return DecodedFrame(frame, pixels, rig, splat, rejected, started, 1e3 * (time.perf_counter() - started))
@@ -164,7 +164,7 @@ class Preprocessor:
         return PreparedFrame(inputs, decoded.rejected, decoded.decode_ms, 1e3 * (time.perf_counter() - started))
 
     def _rig(self, frame: Frame) -> tuple[_Rig, dict[str, str]]:
-        """The cameras of a frame whose calibration is one, and why the others' is none."""
+        """The cameras of a frame whose calibration is one and fits their image, and why the others' does not."""
         intrinsics_N33 = np.full((len(CAMERAS), 3, 3), np.nan)
         base_T_camera_N44 = np.tile(np.eye(4), (len(CAMERAS), 1, 1))
         rejected: dict[str, str] = {}
@@ -174,6 +174,7 @@ class Preprocessor:
                 continue
             try:
                 check_calibration(camera, image.intrinsics, image.image_size, image.base_T_camera)
+                _check_size(image)
             except UserError as error:
                 rejected[camera] = str(error)
                 continue
@@ -190,12 +191,6 @@ class Preprocessor:
             return str(error)
 
     def _pixels(self, image: CameraFrame, early: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        size = image_file_size(image.image) if isinstance(image.image, bytes) else image.image.shape[:2]
-        if tuple(size) != tuple(image.image_size):
-            raise UserError(
-                "expected the image to have the size of its calibration, "
-                f"{image.image_size[1]} x {image.image_size[0]}, got {size[1]} x {size[0]}"
-            )
         if early is not None:
             return early
         if isinstance(image.image, bytes):
@@ -215,12 +210,22 @@ class Preprocessor:
         )
 
     def _splat_indices(self, rig: _Rig) -> SplatIndices:
-        """The pooling's lists; only the helper's thread runs this."""
+        """The pooling's lists; only the helper's thread, of which there is one, runs this."""
         key = rig.intrinsics_N33.tobytes() + rig.base_T_camera_N44.tobytes()
         if self._geometry is None or self._geometry[0] != key:
             lists = splat_indices(self._config, rig.intrinsics_N33[None], rig.base_T_camera_N44[None])
             self._geometry = key, lists
         return self._geometry[1]
+
+
+def _check_size(image: CameraFrame) -> None:
+    """Refuses an image that is not as large as its calibration says; of a file only the header is read."""
+    size = image_file_size(image.image) if isinstance(image.image, bytes) else image.image.shape[:2]
+    if tuple(size) != tuple(image.image_size):
+        raise UserError(
+            "expected the image to have the size of its calibration, "
+            f"{image.image_size[1]} x {image.image_size[0]}, got {size[1]} x {size[0]}"
+        )
 
 
 def plan_conditions(goal: Goal, ego: EgoStatus | None) -> PlanConditions:

@@ -1,9 +1,9 @@
-"""The objects of a frame: the highest local maxima of the detection heatmap, found inside the network.
+"""The objects of a frame: the highest peaks of the detection heatmap, found inside the network.
 
-A centre is a cell that no neighbour exceeds, so one max-pool takes the place of box suppression. Barriers and cones
-stand in rows, each in the cell beside the last one's, and of a row that rule finds every second or third. Of these
-classes a cell that comes near the highest of its neighbours is a centre too. Finding the peaks inside the network gives
-the motion head its agents, and the decoders their rows, in one fixed shape.
+In general a centre is a cell that no neighbour exceeds, so one max-pool takes the place of box suppression. Barriers
+and cones stand in rows, each in the cell beside the last one's, and of a row that rule finds every second or third. Of
+these classes a cell that comes near the highest of its neighbours is a centre too. Finding the peaks inside the network
+gives the motion head its agents, and the decoders their rows, in one fixed shape.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 from tinybev.types import DETECTION_CLASSES
 
 PEAK_WINDOW = 3
-"""Cells along each side within which only the highest counts."""
+"""Cells along each side of the window whose highest score a centre is held against."""
 ROW_CLASSES = ("barrier", "traffic_cone")
 """Classes whose objects stand closer to each other than the window is wide."""
 ROW_SHARE = 0.7

@@ -46,7 +46,7 @@ KEPT_FILE = "kept.json"
 KEPT = ("planning_head", "bev_stem", "bev_encoder.stages.0")
 """Modules that stay in floating point where nothing else is asked for, all little of the work: told its speed, the
 planner plans twice as far off in int8; and the stem of the grid takes sums of hundreds of points near the vehicle and
-of a few far away, to which the same 256 steps do not suit, nor to what the first stage behind it makes of them."""
+of a few far away, which the same 256 steps do not suit, nor what the first stage behind it makes of them."""
 IMAGE, LAYERS, LAST_LAYERS = "image", "bev-layers", "bev-last-layers"
 """The files: the image part, and the BEV part before and after the cut."""
 
