@@ -6,6 +6,8 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,16 @@ def test_a_disk_that_fails_at_a_checkpoint_is_one_sentence_and_the_run_goes_on_l
     assert read_checkpoint(where.out / "last.safetensors")["global_step"] == 2
     assert train(DISTILLED, where, resume=True) == Outcome(6, None)
     assert same_checkpoints(straight, where.out)
+
+
+def test_a_loader_that_is_still_held_at_exit_does_not_keep_the_process() -> None:
+    """As a traceback holds it after an error; its worker leaves the signal alone with which Python ends it."""
+    script = (
+        "from torch.utils.data import DataLoader\n"
+        "from tinybev_training.train.step_sampler import end_workers_at_exit, leave_signals_alone\n"
+        "end_workers_at_exit()\n"
+        "held = iter(DataLoader(range(8), num_workers=1, worker_init_fn=leave_signals_alone))\n"
+        "print(next(held).item())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")

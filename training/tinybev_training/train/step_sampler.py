@@ -7,6 +7,9 @@ epoch in an order of its own; a batch may reach from one epoch into the next, so
 
 from __future__ import annotations
 
+import atexit
+import functools
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,6 +128,7 @@ def step_loader(
         workers: processes that load, 0 for none but this one.
         pin_memory: whether batches are put into page-locked memory, for a GPU.
     """
+    end_workers_at_exit()
     if workers:
         # OpenCV's threads do not survive in a forked process, which would wait for them for ever.
         cv2.setNumThreads(1)
@@ -138,6 +142,22 @@ def step_loader(
         # Without one of its own a loader draws its workers' seed from the global state, and so changes that.
         generator=torch.Generator().manual_seed(training_set.seed),
     )
+
+
+@functools.cache
+def end_workers_at_exit() -> None:
+    """Sees to it that no loading process outlives the run.
+
+    After an error an iterator may still be held by its traceback. At exit Python then sends its workers a SIGTERM,
+    which they leave alone, and would wait for them for ever.
+    """
+    atexit.register(_end_workers)
+
+
+def _end_workers() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would call it an error
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 def leave_signals_alone(worker: int) -> None:

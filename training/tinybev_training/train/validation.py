@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from tinybev.errors import UserError
 from tinybev_training.data.batch import Batch, collate
 from tinybev_training.data.training_set import TrainingSet
-from tinybev_training.train.step_sampler import leave_signals_alone
+from tinybev_training.train.step_sampler import end_workers_at_exit, leave_signals_alone
 
 
 def validation_batches(length: int, most: int, batch_size: int, world_size: int, rank: int) -> list[list[int]]:
@@ -36,6 +36,7 @@ def validation_batches(length: int, most: int, batch_size: int, world_size: int,
 
 def validation_loader(validation_set: TrainingSet, batches: list[list[int]], workers: int) -> DataLoader[Batch]:
     """Loads ``batches`` of indices, in order."""
+    end_workers_at_exit()
     return DataLoader(
         validation_set,  # type: ignore[arg-type]
         batch_sampler=batches,
