@@ -18,6 +18,7 @@ from tinybev_training.eval.measure import Measures
 from tinybev_training.eval.occupancy import occupancy_measures, occupancy_score
 from tinybev_training.eval.predictions import MapMasks
 from tinybev_training.eval.resample import resample
+from tinybev_training.eval.rings import RING_EDGES_M, RING_NAMES
 
 from tinybev.geometry import BevGrid
 from tinybev.types import MapClass, Occupancy
@@ -62,6 +63,28 @@ def test_map_iou_is_that_of_sums() -> None:
     assert found["IoU_divider"].value == pytest.approx((50 + 100) / (100 + 200))
     assert found["IoU_boundary"].value == pytest.approx(100 / 200)
     assert found["IoU_lanes"].value == pytest.approx((150 + 100) / (200 + 300))
+
+
+def test_map_iou_by_ring_counts_the_cells_whose_centre_is_in_it() -> None:
+    truth = map_truth()
+    found = truth.masks.copy()
+    found[MapClass.DRIVABLE, :, 100:] = False  # the left half is missed
+    measures = map_measures([map_cells(as_prediction(found), truth, 0.5)])
+    x, y = MAP_GRID.cell_centers()
+    union, both = dict.fromkeys([*RING_NAMES, "beyond"], 0), dict.fromkeys([*RING_NAMES, "beyond"], 0)
+    for row, column in zip(*np.nonzero(truth.masks[MapClass.DRIVABLE]), strict=True):
+        distance = np.hypot(x[row], y[column])
+        reached = [name for name, edge in zip(RING_NAMES, RING_EDGES_M[1:], strict=True) if distance < edge]
+        ring = reached[0] if reached else "beyond"
+        union[ring] += 1
+        both[ring] += column < 100
+    for ring in RING_NAMES:
+        measure = measures[f"IoU_drivable_{ring}"]
+        assert (measure.value, measure.count) == (pytest.approx(both[ring] / union[ring]), union[ring])
+    within = measures["IoU_drivable_within_45m"]
+    assert within.count == sum(union[ring] for ring in RING_NAMES)
+    assert within.count + union["beyond"] == measures["IoU_drivable"].count
+    assert union["beyond"] > 0
 
 
 @pytest.mark.parametrize("rows", [2, 5], ids=["about a metre on", "half a second late at 5 m/s"])

@@ -120,7 +120,7 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, gpu, got 'huge'"):
+    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, cpu-cameras, gpu, got 'huge'"):
         find_scale("huge")
 
 

@@ -54,7 +54,7 @@ def parameters(network: nn.Module) -> int:
 
 @pytest.mark.parametrize("name", sorted(TEACHERS))
 def test_every_teacher_has_four_and_a_half_times_its_students_size(name: str) -> None:
-    student = find_variant(name.removeprefix("teacher-"))
+    student = find_variant(name.removeprefix("teacher-").removesuffix("-cameras"))
     config = find_teacher(name)
     with torch.device("meta"):
         teacher_size, student_size = parameters(CrossModal(config)), parameters(Student(student))
@@ -173,6 +173,20 @@ def test_lidar_cameras_and_the_past_each_change_what_it_says(dataset: NuScenesDa
         assert not torch.allclose(bev(changed), whole, atol=1e-4)
     unknown = replace(forgotten, previous=(replace(forgotten.previous[0], past_T_now_B33=torch.zeros(1, 3, 3)),))
     torch.testing.assert_close(bev(unknown), bev(forgotten))  # what is not known is not looked at
+
+
+def test_a_teacher_of_cameras_alone_looks_at_no_points(dataset: NuScenesDataset) -> None:
+    config = dataclasses.replace(tiny_config(), point_channels=0, lidar_channels=0)
+    network = TeacherNetwork(seeded_teacher(config, seed=3))
+    assert not network.needs_lidar
+    assert TeacherNetwork(seeded_teacher(tiny_config(), seed=3)).needs_lidar
+    batch = batch_of(dataset, (2,))
+    no_points = replace(batch, lidar_P5=batch.lidar_P5[:0], lidar_sample_P=batch.lidar_sample_P[:0])
+    dark = replace(no_points, images_BNCHW=torch.zeros_like(batch.images_BNCHW))
+    with torch.no_grad():
+        seen, without, blind = (network(one, Told.nothing(one)).bev_BCXY for one in (batch, no_points, dark))
+    assert torch.equal(seen, without)
+    assert not torch.allclose(seen, blind, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

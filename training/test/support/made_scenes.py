@@ -125,7 +125,7 @@ def sample_scores(scene: int, number: int) -> SampleScores:
             name: MotionErrors(np.sort(rng.uniform(0.3, 1, 9))[::-1], matched, matched, errors, 3, 12, 11)
             for name in ("car", "pedestrian")
         },
-        map=MapCells(rng.integers(1, 5, 5), rng.integers(5, 9, 5)),
+        map=MapCells(rng.integers(1, 5, (5, 5)), rng.integers(5, 9, (5, 5))),
         occupancy=SampleOccupancy(score, score),
         plan=None,
         raw_plan=None,

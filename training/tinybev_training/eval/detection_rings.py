@@ -19,7 +19,6 @@ taken: a predicted box that takes one that a figure does not count is left out o
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +29,7 @@ from numpy.typing import NDArray
 from tinybev.geometry import Array
 from tinybev.types import DETECTION_CLASSES, Detections
 from tinybev_training.eval.measure import NOTHING, Measure, Measures
+from tinybev_training.eval.rings import RING_EDGES_M, RING_NAMES, RINGS, ring_of
 
 RING_CLASSES = {
     "vehicle": ("car", "truck", "bus", "trailer", "construction_vehicle"),
@@ -37,15 +37,12 @@ RING_CLASSES = {
 }
 """What the detection classes are merged into."""
 MATCH_M = (2.0, 1.0)
-RING_EDGES_M = (0.0, 10.0, 20.0, 30.0, 45.0)
-RING_NAMES = tuple(f"{low:.0f}-{high:.0f}m" for low, high in itertools.pairwise(RING_EDGES_M))
 WITHIN_M = 20.0
 """The rings up to here have a figure together."""
 VISIBILITY_LEVELS = (1, 2, 3, 4)
 COUNTED_LEVELS = (0, 2, 3, 4)
 """Visibility levels that count overall and by ring; 0 is unknown."""
 
-_RINGS = len(RING_EDGES_M) - 1
 _LEVELS = 1 + max(VISIBILITY_LEVELS)
 _UNMATCHED = -1
 
@@ -81,14 +78,14 @@ class _Part:
 
 
 _PARTS = (
-    _Part("", tuple(range(_RINGS)), COUNTED_LEVELS),
-    *(_Part(f"{RING_NAMES[ring]}.", (ring,), COUNTED_LEVELS) for ring in range(_RINGS)),
+    _Part("", tuple(range(RINGS)), COUNTED_LEVELS),
+    *(_Part(f"{RING_NAMES[ring]}.", (ring,), COUNTED_LEVELS) for ring in range(RINGS)),
     _Part(
         f"within_{WITHIN_M:.0f}m.",
-        tuple(ring for ring in range(_RINGS) if RING_EDGES_M[ring + 1] <= WITHIN_M),
+        tuple(ring for ring in range(RINGS) if RING_EDGES_M[ring + 1] <= WITHIN_M),
         COUNTED_LEVELS,
     ),
-    *(_Part(f"visibility_{level}.", tuple(range(_RINGS)), (level,)) for level in VISIBILITY_LEVELS),
+    *(_Part(f"visibility_{level}.", tuple(range(RINGS)), (level,)) for level in VISIBILITY_LEVELS),
 )
 
 
@@ -111,18 +108,18 @@ def detection_rings(
         theirs = np.isin(truth.class_ids, ids)
         centers = np.asarray(predicted.centers[ours, :2], dtype=np.float64)
         true_centers = np.asarray(truth.centers[theirs, :2], dtype=np.float64)
-        true_rings, levels = _rings(true_centers), visibility[theirs]
-        counted = observed[theirs] & (true_rings < _RINGS)
-        annotated = np.zeros((_RINGS, _LEVELS), dtype=np.int64)
+        true_rings, levels = ring_of(true_centers), visibility[theirs]
+        counted = observed[theirs] & (true_rings < RINGS)
+        annotated = np.zeros((RINGS, _LEVELS), dtype=np.int64)
         np.add.at(annotated, (true_rings[counted], levels[counted]), 1)
         distances = np.linalg.norm(centers[:, None] - true_centers, axis=2)
         for match_m in MATCH_M:
             partners = _partners(distances, match_m)
             found = partners != _UNMATCHED
             partners = partners[found]
-            box_rings, box_levels = _rings(centers), np.full(len(centers), _UNMATCHED)
+            box_rings, box_levels = ring_of(centers), np.full(len(centers), _UNMATCHED)
             box_rings[found], box_levels[found] = true_rings[partners], levels[partners]
-            kept = box_rings < _RINGS
+            kept = box_rings < RINGS
             kept[found] = counted[partners]
             matches[name, match_m] = RingMatches(
                 predicted.scores[ours][kept].astype(np.float32),
@@ -222,11 +219,6 @@ def ring_figures(rings: Mapping[str, SceneRings], drawn: NDArray[np.int64]) -> d
     return figures
 
 
-def _rings(centers: Array) -> NDArray[np.intp]:
-    """(N,) index of the ring of each center (N, 2); ``_RINGS`` beyond the last."""
-    return np.searchsorted(RING_EDGES_M[1:], np.linalg.norm(centers, axis=1), side="right")
-
-
 def _partners(distances: Array, match_m: float) -> NDArray[np.intp]:
     """(P,) column of the annotated box that each predicted box takes, -1 without one.
 
@@ -252,7 +244,7 @@ def _joined(scenes: Sequence[Sequence[RingMatches]]) -> SceneRings:
     scores = np.concatenate([np.zeros(0, dtype=np.float32), *(each.scores for each in matches)])
     order = np.argsort(-scores, kind="stable")
     none = np.zeros(0, dtype=np.int8)
-    nothing = np.zeros((_RINGS, _LEVELS), dtype=np.int64)
+    nothing = np.zeros((RINGS, _LEVELS), dtype=np.int64)
     joined = RingMatches(
         scores[order],
         np.concatenate([none, *(each.rings for each in matches)])[order],

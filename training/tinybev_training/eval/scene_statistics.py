@@ -18,7 +18,7 @@ from tinybev.errors import UserError
 from tinybev_training.eval.detection_matches import ClassMatches, detection_figures
 from tinybev_training.eval.detection_rings import RingMatches, SceneRings, ring_figures, scene_rings
 from tinybev_training.eval.evaluate import UNIAD_MOTION_CLASS, SampleScores
-from tinybev_training.eval.map_iou import NAMES, MapCells, map_measures
+from tinybev_training.eval.map_iou import MapCells, map_measures
 from tinybev_training.eval.measure import Measures
 from tinybev_training.eval.motion import MOTION_CLASSES, MotionErrors, joined, motion_measures
 from tinybev_training.eval.occupancy import REGIONS, OccupancyScore, SampleOccupancy, occupancy_measures
@@ -68,7 +68,7 @@ def statistics_of(
             name: tuple(joined([each.motion[name] for each in group if each.motion is not None]) for group in grouped)
             for name in MOTION_CLASSES
         },
-        map=tuple(_sum_cells([each.map for each in group if each.map is not None]) for group in grouped),
+        map=tuple(MapCells.summed([each.map for each in group if each.map is not None]) for group in grouped),
         occupancy=tuple(
             _sum_occupancy([each.occupancy for each in group if each.occupancy is not None]) for group in grouped
         ),
@@ -167,11 +167,6 @@ def _values(measures: Measures) -> dict[str, float]:
 
 def _named(prefix: str, figures: Mapping[str, float]) -> dict[str, float]:
     return {prefix + name: value for name, value in figures.items()}
-
-
-def _sum_cells(cells: Sequence[MapCells]) -> MapCells:
-    zeros = np.zeros(len(NAMES), dtype=np.int64)
-    return MapCells(sum((each.intersection for each in cells), zeros), sum((each.union for each in cells), zeros))
 
 
 def _sum_occupancy(scores: Sequence[SampleOccupancy]) -> SampleOccupancy:

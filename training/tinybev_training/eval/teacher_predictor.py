@@ -35,11 +35,14 @@ class MeasuredTeacher:
         UserError: the folder holds none, or a damaged one.
     """
 
-    needs_lidar = True
-
     def __init__(self, folder: Path) -> None:
         self._network = TeacherNetwork(load_teacher(folder))
         self._sha256 = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+
+    @property
+    def needs_lidar(self) -> bool:
+        """Whether it looks at lidar points."""
+        return self._network.needs_lidar
 
     @property
     def name(self) -> str:

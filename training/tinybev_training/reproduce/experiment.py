@@ -39,7 +39,7 @@ class Row:
     more: bool = False
 
 
-TEACHER = Row("teacher", "teacher", "teacher (cameras, lidar, memory)")
+TEACHER = Row("teacher", "teacher", "teacher")
 ALONE = Row("alone", "alone", "student alone")
 S1 = Row("s1", "s1", "S1: feature level", taught=True, unlabelled=True)
 S2 = Row("s2", "s2", "S2: output level", taught=True, unlabelled=True)

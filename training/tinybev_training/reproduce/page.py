@@ -12,6 +12,7 @@ from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import SHIPPED_ROWS, TEACHER, Experiment, Row
 from tinybev_training.reproduce.scale import LABELLED
 from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow
+from tinybev_training.teacher.cross_modal_config import find_teacher
 
 _NOTHING = Cell((), None)
 _ABSENT = "-"
@@ -30,9 +31,9 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
     lines = [
         f"`tinybev reproduce --scale {scale.name}`: {world.labelled} annotated scenes of {world.seconds:g} s, "
         f"{world.unlabelled} more on which only a teacher speaks, {world.held_out} held-out scenes with road networks "
-        f"of their own; student `{scale.student}`, {scale.steps} steps, teacher `{scale.teacher}`, "
-        f"{scale.teacher_steps} steps, of {scale.labelled} annotated samples (and {scale.unlabelled} that are not) "
-        f"each; training in {scale.precision}, measured in float32.",
+        f"of their own; student `{scale.student}`, {scale.steps} steps, teacher `{scale.teacher}` "
+        f"({_senses(scale.teacher)}), {scale.teacher_steps} steps, of {scale.labelled} annotated samples (and "
+        f"{scale.unlabelled} that are not) each; training in {scale.precision}, measured in float32.",
         "",
         *_about_shipped(experiment),
         f"| | parameters, millions | seeds | {headings} | hours of training |",
@@ -45,7 +46,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         "",
         *_differences(rows),
         *_of_the_teacher(rows),
-        *_by_distance(rows),
+        *(line for title, figures in DISTANCES.items() for line in _by_distance(title, figures, rows)),
         "How each row was trained:",
         "",
         *(f"- {row.row.title}, on {row.machine}{_beside(row)}:{_commands(row)}" for row in rows),
@@ -88,6 +89,10 @@ def _about_shipped(experiment: Experiment) -> list[str]:
         teacher = " and the teacher" if row.taught else ""
         lines.append(f"- recipe `{row.recipe}`, the annotations of all {scenes}{teacher}: {_settings(settings)}")
     return [*lines, ""]
+
+
+def _senses(teacher: str) -> str:
+    return "cameras, lidar, memory" if find_teacher(teacher).sees_lidar else "cameras, memory"
 
 
 def _settings(settings: Sequence[str]) -> str:
@@ -174,20 +179,20 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
     return ["Of the teacher's figures (of errors and collisions, less is better):", "", *lines, ""] if lines else []
 
 
-def _by_distance(rows: Sequence[SummaryRow]) -> list[str]:
-    """Vehicle AP near and far."""
+def _by_distance(title: str, figures: Sequence[Figure], rows: Sequence[SummaryRow]) -> list[str]:
+    """A figure near and far."""
     lines = []
     for row in rows:
-        cells = [_cell(row.cells[figure.metric], figure) for figure in DISTANCES]
+        cells = [_cell(row.cells[figure.metric], figure) for figure in figures]
         if any(cell != _ABSENT for cell in cells):
             lines.append(f"| {row.row.title} | {' | '.join(cells)} |")
     if not lines:
         return []
     return [
-        "Vehicle AP at 2 m by distance from the vehicle, %:",
+        f"{title} by distance from the vehicle, %:",
         "",
-        "| | " + " | ".join(figure.heading for figure in DISTANCES) + " |",
-        "| --- |" + " ---: |" * len(DISTANCES),
+        "| | " + " | ".join(figure.heading for figure in figures) + " |",
+        "| --- |" + " ---: |" * len(figures),
         *lines,
         "",
     ]

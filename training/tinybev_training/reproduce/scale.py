@@ -191,6 +191,12 @@ _CPU_PLATEAU = replace(
 )
 """The main question at twice as many steps: what they add to the scores of ``cpu`` shows how far the plateau is."""
 
+_CPU_CAMERAS = replace(
+    _CPU, name="cpu-cameras", teacher="teacher-nano-cameras", seeds=(2,), students=("alone", "s3"), shipped=None
+)
+"""The main question with a teacher that has no lidar, as the paper's has none: how much of the distance between teacher
+and student is the sensor's. The seed is the third of the student alone in ``cpu``."""
+
 _GPU = Scale(
     name="gpu",
     world=World(
@@ -211,7 +217,7 @@ _GPU = Scale(
     shipped=None,
 )
 
-SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_PLATEAU, _GPU)}
+SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_PLATEAU, _CPU_CAMERAS, _GPU)}
 """By name."""
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinybev_training.eval.compare import Figures, Interval, bootstrap, drawn_figures_of, drawn_intervals, read_run
-from tinybev_training.eval.detection_rings import RING_NAMES
 from tinybev_training.eval.results_file import Evaluation
+from tinybev_training.eval.rings import RING_NAMES
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
     ALONE,
@@ -48,10 +48,20 @@ FIGURES = (
 )
 """Of the table; ``tinybev eval --json`` has more."""
 
-DISTANCES = tuple(
-    Figure(f"rings.vehicle.{ring}.AP_2m", ring.replace("-", " to ").replace("m", " m"), 100, 1) for ring in RING_NAMES
-)
-"""Vehicle AP by distance from the ego, of the table that shows where a student falls behind its teacher."""
+
+def _by_ring(metric: str) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(metric.format(ring=ring), ring.replace("-", " to ").replace("m", " m"), 100, 1) for ring in RING_NAMES
+    )
+
+
+DISTANCES = {
+    "Vehicle AP at 2 m": _by_ring("rings.vehicle.{ring}.AP_2m"),
+    "IoU of the drivable area": _by_ring("map.IoU_drivable_{ring}"),
+}
+"""Figures by distance from the ego, of the tables that show where a student falls behind its teacher."""
+
+_SUMMARIZED = (*FIGURES, *(figure for figures in DISTANCES.values() for figure in figures))
 
 _COMPARED = ((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3))
 """Rows whose difference from another row is shown: students of the same size, trained as long."""
@@ -141,7 +151,7 @@ def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequen
         figure.metric: Cell(
             tuple(find(each.evaluation.tasks, figure.metric).value for each in measured), own.get(figure.metric)
         )
-        for figure in (*FIGURES, *DISTANCES)
+        for figure in _SUMMARIZED
     }
     records = _records(experiment, runs)
     before = _records(experiment, [earlier for run in runs for earlier in experiment.runs_before(run)])
@@ -190,7 +200,7 @@ def _intervals(measured: Sequence[_Measured]) -> dict[str, Interval | None]:
     drawn = drawn_intervals(known)
     evaluations = [each.evaluation for each in measured]
     found = {}
-    for figure in (*FIGURES, *DISTANCES):
+    for figure in _SUMMARIZED:
         intervals = drawn.get(figure.metric) or bootstrap(evaluations, figure.metric)
         found[figure.metric] = intervals[-1]
     return found

@@ -45,12 +45,13 @@ class CrossModal(GridNetwork):
         self.lift = Lift(network)
         self.splat = Splat(network)
         self.bev_stem = BevStem(network)
-        self.lidar_encoder = LidarEncoder(
-            network.grid, network.z_bound, network.bev_stem_stride, config.point_channels, config.lidar_channels
-        )
-        stem_channels = network.bev_widths[0]
-        self.fuse = conv_bn_relu(stem_channels + config.lidar_channels, stem_channels)
-        init_convolutions(self.fuse)
+        if config.sees_lidar:
+            self.lidar_encoder = LidarEncoder(
+                network.grid, network.z_bound, network.bev_stem_stride, config.point_channels, config.lidar_channels
+            )
+            stem_channels = network.bev_widths[0]
+            self.fuse = conv_bn_relu(stem_channels + config.lidar_channels, stem_channels)
+            init_convolutions(self.fuse)
         self.add_grid_part(network)
 
     def forward(
@@ -61,11 +62,14 @@ class CrossModal(GridNetwork):
         return self.conclude(stem_BCXY, depth_logits_BNDHW, inputs.conditions, memory, agents)
 
     def look(self, inputs: StudentInputs, lidar: LidarInputs) -> tuple[Tensor, Tensor]:
-        """The part that sees one frame alone: fused features (B, C, X, Y) and depth logits (B, N, D, h, w)."""
+        """The part that sees one frame alone: features (B, C, X, Y), fused with the lidar's where the teacher sees it,
+        and depth logits (B, N, D, h, w)."""
         samples, cameras = inputs.images_BNHW3.shape[:2]
         feat = self.neck(self.backbone(self.pixels(inputs.images_BNHW3)))
         lifted = self.lift(feat.unflatten(0, (samples, cameras)), inputs.intrinsics_BN4)
         seen_BCXY = self.bev_stem(self.splat(lifted, inputs.splat))
+        if not self.config.sees_lidar:
+            return seen_BCXY, lifted.depth_logits_BNDHW
         measured_BCXY = self.lidar_encoder(lidar.points_P5, lidar.sample_P, samples)
         return self.fuse(torch.cat([seen_BCXY, measured_BCXY], dim=1)), lifted.depth_logits_BNDHW
 

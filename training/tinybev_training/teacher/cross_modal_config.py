@@ -20,13 +20,19 @@ class CrossModalConfig:
         network: images, grids, lift, BEV encoder, memory and heads, in the student's own terms but larger; its
             ``backbone_width`` means nothing here.
         image_backbone: torchvision's name of the image backbone.
-        point_channels, lidar_channels: of the lidar's pillars, and of its features on the grid of the heads.
+        point_channels, lidar_channels: of the lidar's pillars, and of its features on the grid of the heads; both 0 for
+            a teacher that has cameras alone.
     """
 
     network: StudentConfig
     image_backbone: str
     point_channels: int
     lidar_channels: int
+
+    @property
+    def sees_lidar(self) -> bool:
+        """Whether it looks at lidar points."""
+        return self.lidar_channels > 0
 
     def to_dict(self) -> dict[str, object]:
         """The configuration in JSON's types."""
@@ -49,6 +55,9 @@ class CrossModalConfig:
         return cls(network, values["image_backbone"], values["point_channels"], values["lidar_channels"])  # type: ignore[arg-type]
 
 
+_CAMERAS = "-cameras"
+
+
 def _larger(variant: str, **changes: object) -> StudentConfig:
     """A student's configuration with the same images and grids, and earlier frames in view: two, if not changed."""
     student = find_variant(variant)
@@ -56,7 +65,13 @@ def _larger(variant: str, **changes: object) -> StudentConfig:
     return dataclasses.replace(student, **{"name": name, "memory_frames": 2, **changes})  # type: ignore[arg-type]
 
 
-_SHIPPED = (
+def _of_cameras_alone(config: CrossModalConfig) -> CrossModalConfig:
+    """The same teacher without its lidar: what cameras, capacity and memory give by themselves."""
+    network = dataclasses.replace(config.network, name=config.network.name + _CAMERAS)
+    return dataclasses.replace(config, network=network, point_channels=0, lidar_channels=0)
+
+
+_WITH_LIDAR = (
     CrossModalConfig(
         _larger(
             "base",
@@ -103,7 +118,9 @@ _SHIPPED = (
     ),
 )
 
-TEACHERS: dict[str, CrossModalConfig] = {config.network.name: config for config in _SHIPPED}
+TEACHERS: dict[str, CrossModalConfig] = {
+    config.network.name: config for config in (*_WITH_LIDAR, *map(_of_cameras_alone, _WITH_LIDAR))
+}
 """By name; each has at least 4.5 times the parameters of its student."""
 
 

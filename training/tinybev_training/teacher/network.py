@@ -17,12 +17,15 @@ from tinybev_training.train.inputs import Told, inputs_of_views, plan_conditions
 class TeacherNetwork(nn.Module):
     """A cross-modal teacher that takes batches."""
 
-    needs_lidar = True
-
     def __init__(self, teacher: CrossModal) -> None:
         super().__init__()
         self.teacher = teacher
         self.train(teacher.training)
+
+    @property
+    def needs_lidar(self) -> bool:
+        """Whether it looks at lidar points."""
+        return self.teacher.config.sees_lidar
 
     @property
     def config(self) -> StudentConfig:
