@@ -20,6 +20,7 @@ from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
 from tinybev.model.temporal import Memory
 from tinybev.runtime.backends.choice import open_backend
+from tinybev.runtime.backends.torch_device import computes_bfloat16
 from tinybev.runtime.bundle import Bundle, load_bundle, make_bundle
 from tinybev.runtime.preprocess import Preprocessor
 
@@ -71,6 +72,8 @@ def needs(backend: str) -> None:
         pytest.skip(f"needs {', '.join(missing)}")
     if backend == "torch-compile" and shutil.which("c++") is None:
         pytest.skip("needs a C++ compiler")
+    if backend in ("torch-bf16", "torch-compile") and not computes_bfloat16(torch.device("cpu")):
+        pytest.skip("needs a processor with bfloat16 instructions")
     if backend == "openvino-bf16":
         import openvino
 

@@ -16,7 +16,7 @@ from tinybev.bench.made_frame import made_frame
 from tinybev.config import PARAMETERS, NodeConfig, pipeline_options
 from tinybev.errors import UserError
 from tinybev.model.student import seeded_student
-from tinybev.runtime.backends import choice
+from tinybev.runtime.backends import choice, torch_device
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bundle import Bundle, make_bundle
 from tinybev.runtime.options import BACKENDS, PipelineOptions
@@ -56,8 +56,8 @@ def test_the_node_takes_every_backend_and_hands_it_on() -> None:
 
 
 def test_the_pipeline_runs_with_the_backend_of_its_options(bundle: Bundle) -> None:
-    pipeline = Pipeline(bundle, PipelineOptions(backend="torch-bf16", device="cpu"))
-    assert (pipeline.backend, pipeline.device) == ("torch-bf16", "cpu")
+    pipeline = Pipeline(bundle, PipelineOptions(backend="torch", device="cpu"))
+    assert (pipeline.backend, pipeline.device) == ("torch", "cpu")
     results = pipeline.run(made_frame())
     assert results.missing == ()
     assert results.plan.positions.shape == (COARSE.plan_steps, 2)
@@ -142,7 +142,21 @@ def test_a_gpu_that_is_not_there_is_refused(bundle: Bundle) -> None:
         open_backend(bundle, "torch-bf16", "cuda", 1)
 
 
+@pytest.mark.parametrize("backend", ["torch-bf16", "torch-compile"])
+def test_bfloat16_is_refused_where_it_would_only_be_slow(
+    backend: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: False)
+    with pytest.raises(UserError) as refusal:
+        open_backend(bundle, backend, "cpu", 1)
+    assert str(refusal.value) == (
+        f"backend '{backend}': expected a processor with bfloat16 instructions that PyTorch uses (on x86 AVX-512 "
+        "or AMX), this one has none and would be many times slower than in float32; choose openvino or torch."
+    )
+
+
 def test_a_compiler_that_is_not_there_is_refused(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: True)
     with pytest.raises(UserError, match=r"expected a C\+\+ compiler, none is on the path"):
         open_backend(bundle, "torch-compile", "cpu", 1)

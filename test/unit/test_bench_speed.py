@@ -23,6 +23,7 @@ from tinybev.bench.splat import pools, random_lifted
 from tinybev.cli import main
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
+from tinybev.runtime.backends.torch_device import computes_bfloat16
 from tinybev.runtime.crop import Crop
 from tinybev.runtime.preprocess import Preprocessor
 from tinybev.types import CAMERAS
@@ -121,18 +122,25 @@ def test_a_machine_is_named_by_what_decides_its_speed(tmp_path: Path) -> None:
     assert machine_name(tmp_path / "absent").endswith(f"of {cpu_name(tmp_path / 'absent')}")
 
 
-def test_the_command_writes_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("backend", "precision"), [("openvino", "float32"), ("torch-bf16", "bfloat16")])
+def test_the_command_writes_rows(
+    backend: str, precision: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if precision == "bfloat16" and not computes_bfloat16(torch.device("cpu")):
+        pytest.skip("needs a processor with bfloat16 instructions")
+    if backend == "openvino":
+        pytest.importorskip("openvino")
     out = tmp_path / "rows.json"
-    options = ["--bundle", "untrained:nano", "--rounds", "3", "--threads", "1", "--backends", "torch-bf16"]
+    options = ["--bundle", "untrained:nano", "--rounds", "3", "--threads", "1", "--backends", backend]
     assert main(["bench", "--only", "network", *options, "--json", str(out)]) == 0
     rows = [SpeedRow(**row) for row in json.loads(out.read_text())["network"]]
     assert [(row.what, row.backend, row.precision, row.threads) for row in rows] == [
         ("network", "torch", "float32", 1),
-        ("network", "torch-bf16", "bfloat16", 1),
+        ("network", backend, precision, 1),
     ]
     assert rows[0].ratio_to_torch_fp32 == 1.0
     assert all(row.p50_ms > 0 and row.gflops and row.share_of_peak for row in rows)
-    assert "| network | tinybev-nano | torch-bf16 | bfloat16 |" in capsys.readouterr().out
+    assert f"| network | tinybev-nano | {backend} | {precision} |" in capsys.readouterr().out
 
 
 def test_random_weights_are_measured_in_int8_too_and_trained_ones_as_they_were_calibrated(

@@ -18,7 +18,7 @@ from tinybev.errors import UserError
 from tinybev.model.summary import summarize
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.backends.openvino_int8 import INT8, is_calibrated, quantize
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev.runtime.bundle import UNTRAINED
 from tinybev.runtime.options import AUTO, BACKENDS
 from tinybev.runtime.preprocess import Preprocessor
@@ -147,6 +147,8 @@ class _Convolve:
             model = int8_convolutions((self.batch, self.channels, self.height, self.width), self.threads)
             request = model.create_infer_request()
             return request.infer
+        if self.precision == "bfloat16":
+            check_bfloat16(device, "the convolution's rate in bfloat16", "float32")
         kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
         layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(device, kind)
         layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

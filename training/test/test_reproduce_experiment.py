@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tinybev_training.eval import commands as eval_commands
+from tinybev_training.reproduce import commands
 from tinybev_training.reproduce.experiment import (
     ALONE,
     MORE_WORLD_JOB,
@@ -28,6 +29,7 @@ from tinybev_training.train import commands as train_commands
 from tinybev_training.train.commands import _recipe_and_folder
 from tinybev_training.world import commands as world_commands
 
+from tinybev.cli import main
 from tinybev.errors import UserError
 
 
@@ -70,6 +72,26 @@ def test_some_runs_alone_are_their_jobs_and_what_those_need(tmp_path: Path) -> N
     assert experiment.jobs_of([run.name for run in experiment.runs]) == experiment.jobs
     with pytest.raises(UserError, match=r"--runs: expected some of alone-seed0, .*got 's9-seed0'"):
         experiment.jobs_of(["s9-seed0"])
+
+
+@pytest.mark.parametrize(("bfloat16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_training_computes_in_what_the_machine_is_made_for(
+    bfloat16: bool,
+    precision: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "computes_bfloat16", lambda device: bfloat16)
+    assert main(["reproduce", "--scale", "cpu", "--device", "cpu", "--out", str(tmp_path), "--show"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    trainings = [line for line in lines if line.startswith("tinybev train ")]
+    assert trainings
+    assert all(f" --precision {precision} " in line for line in trainings)
+    teachings = [line for line in lines if line.startswith("tinybev teach ")]
+    assert [" --bf16 " in line for line in teachings] == [bfloat16, bfloat16]
+    assert ("training in fp32" in err) != bfloat16
 
 
 def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Experiment) -> None:
@@ -120,7 +142,9 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
 
 
 def test_an_unknown_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, cpu-cameras, gpu, got 'huge'"):
+    with pytest.raises(
+        UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, cpu-cameras, gpu, got 'huge'"
+    ):
         find_scale("huge")
 
 

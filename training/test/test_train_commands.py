@@ -29,6 +29,7 @@ from uniad_dumps import dump
 from tinybev import cli
 from tinybev.errors import UserError
 from tinybev.model.student import seeded_student
+from tinybev.runtime.backends import torch_device
 from tinybev.runtime.bundle import load_bundle, make_bundle, read_bundle, save_bundle
 
 pytestmark = pytest.mark.usefixtures("micro")
@@ -152,6 +153,16 @@ def test_float16_is_refused_without_a_gpu(
     arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--out", str(tmp_path / "run"), "--precision", "fp16"]
     assert cli.main(["train", "--recipe", "alone", *arguments]) == 2
     assert "precision: float16 needs a GPU; choose bf16 or fp32." in capsys.readouterr().err
+
+
+def test_bfloat16_is_refused_where_it_would_only_be_slow(
+    split_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: False)
+    arguments = [*SMALL_RUN, "--dataroot", str(split_dataroot), "--out", str(tmp_path / "run"), "--precision", "bf16"]
+    assert cli.main(["train", "--recipe", "alone", *arguments]) == 2
+    assert "precision: expected a processor with bfloat16 instructions" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_teachers_are_found_by_what_is_in_their_folder(tmp_path: Path, split_dataroot: Path) -> None:

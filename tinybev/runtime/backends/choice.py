@@ -11,11 +11,12 @@ from tinybev.runtime.backends.openvino_int8 import INT8, int8_sha256, open_openv
 from tinybev.runtime.backends.openvino_runtime import open_openvino, openvino_is_installed
 from tinybev.runtime.backends.reduced_precision import in_bfloat16
 from tinybev.runtime.backends.torch_compiled import open_compiled, open_cuda_graphs
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev.runtime.backends.torch_eager import TorchEager
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.options import AUTO, BACKENDS
 
+_TORCH_BFLOAT16 = ("torch-bf16", "torch-compile")
 _CPU_ONLY = ("openvino", "openvino-bf16", INT8, "onnxruntime")
 
 
@@ -55,6 +56,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         return open_openvino_int8(bundle, threads)
     if backend == "onnxruntime":
         return open_onnx_runtime(bundle, threads)
+    if backend in _TORCH_BFLOAT16:
+        check_bfloat16(where, f"backend {backend!r}", "openvino or torch")
     student = bundle.build_student()
     if backend == "torch-compile":
         return open_compiled(backend, student, where)

@@ -1,4 +1,4 @@
-"""PyTorch's devices: which one is meant, and how tensors get there."""
+"""PyTorch's devices: which one is meant, what it computes in, and how tensors get there."""
 
 from __future__ import annotations
 
@@ -25,6 +25,34 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether PyTorch multiplies bfloat16 on ``device`` in other than plain loops, which are ten times slower than
+    float32 and more."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # What PyTorch itself asks before it hands convolutions and products in bfloat16 to oneDNN; it has no public name.
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def check_bfloat16(device: torch.device, asker: str, instead: str) -> None:
+    """Refuses bfloat16 where it would only be slow.
+
+    Args:
+        device: to compute on.
+        asker: what wants it, as the sentence begins.
+        instead: what to choose.
+
+    Raises:
+        UserError: ``device`` has no instructions that PyTorch uses for it.
+    """
+    if not computes_bfloat16(device):
+        kind = "GPU" if device.type == "cuda" else "processor"
+        raise UserError(
+            f"{asker}: expected a {kind} with bfloat16 instructions that PyTorch uses (on x86 AVX-512 or AMX), this "
+            f"one has none and would be many times slower than in float32; choose {instead}."
+        )
 
 
 def to_device(value: _T, device: torch.device) -> _T:

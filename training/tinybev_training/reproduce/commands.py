@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from tinybev.errors import UserError
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import choose_device, computes_bfloat16
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import Experiment
 from tinybev_training.reproduce.job import check_made
@@ -15,7 +19,7 @@ from tinybev_training.reproduce.page import section, update_page
 from tinybev_training.reproduce.pictures import draw_frames
 from tinybev_training.reproduce.plots import plot_scores
 from tinybev_training.reproduce.runner import Runner
-from tinybev_training.reproduce.scale import SCALES, find_scale
+from tinybev_training.reproduce.scale import SCALES, Scale, find_scale
 from tinybev_training.reproduce.ship import write_shipped
 from tinybev_training.reproduce.summary import summarize
 
@@ -46,19 +50,27 @@ def run(args: argparse.Namespace) -> int:
     """Runs what is not done yet and writes tables, curves and pictures; returns 0."""
     if args.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, got {args.jobs}.")
-    scale = find_scale(args.scale)
-    device = choose_device(args.device).type
+    device = choose_device(args.device)
+    scale = _fitting(find_scale(args.scale), device)
     processes = max(1, (os.cpu_count() or 1) // args.jobs)
-    experiment = Experiment(scale, args.out or Path("out") / f"reproduce-{scale.name}", device, processes)
+    experiment = Experiment(scale, args.out or Path("out") / f"reproduce-{scale.name}", device.type, processes)
     check_made(experiment.folder, experiment.jobs)
     jobs = experiment.jobs_of(args.runs) if args.runs else experiment.jobs
     if args.show:
         print("\n".join(job.text for job in jobs if not job.makes.exists()))
         return 0
     if not args.tables_only:
-        Runner(experiment.folder, device, args.jobs).run(jobs)
+        Runner(experiment.folder, device.type, args.jobs).run(jobs)
     _write(experiment, args.page)
     return 0
+
+
+def _fitting(scale: Scale, device: torch.device) -> Scale:
+    """The scale, in float32 where the device would only be slower in its precision; the table says which it was."""
+    if scale.precision == "fp32" or computes_bfloat16(device):
+        return scale
+    print("reproduce: this machine has no bfloat16 instructions that PyTorch uses; training in fp32.", file=sys.stderr)
+    return replace(scale, precision="fp32")
 
 
 def _write(experiment: Experiment, page: Path | None) -> None:

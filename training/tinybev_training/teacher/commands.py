@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
 from tinybev.errors import UserError
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch, collate
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.data.training_set import TrainingSet
@@ -54,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     digest = _digest(network)
     _check_folder(args.out, digest)
     device = choose_device(args.device)
+    if args.bf16:
+        check_bfloat16(device, "--bf16", "float32, and leave it out")
     precision = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
     silent = 0
     for split in args.split:

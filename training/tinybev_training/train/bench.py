@@ -25,7 +25,7 @@ from tinybev.bench.foreign_load import Meter, foreign_share, is_disturbed
 from tinybev.bench.network import DEFAULT_BUNDLE
 from tinybev.bench.speed_row import SpeedRow, table
 from tinybev.errors import UserError
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev.runtime.bundle import load_bundle
 from tinybev_training.train.first_weights import first_network
 from tinybev_training.train.inputs import Told
@@ -81,7 +81,7 @@ def throughput(steps: Sequence[StepTime], batch: int) -> Throughput:
 
 
 def run(args: argparse.Namespace) -> list[dict[str, object]]:
-    """Measures both precisions, prints the table, and returns its rows.
+    """Measures the precisions that the device is made for, prints the table, and returns its rows.
 
     Raises:
         UserError: the device, the dataset or a number cannot be used.
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> list[dict[str, object]]:
     splits = open_splits(recipe, place, config, needs, progress=True)
     rows: list[SpeedRow] = []
     told: list[dict[str, object]] = []
-    for precision in PRECISIONS:
+    for precision in _precisions(device):
         processors = os.cpu_count() or 1
         steps, share = measure(recipe, splits, place, device, precision, args.rounds)
         row = _row(recipe, steps, precision, device, is_disturbed(share), rows[0].p50_ms if rows else None)
@@ -121,6 +121,16 @@ def run(args: argparse.Namespace) -> list[dict[str, object]]:
             f"data; {line['computing_samples_per_s']} samples/s if it never waited: starved by {line['starved_by']}"
         )
     return told
+
+
+def _precisions(device: torch.device) -> Sequence[str]:
+    """Those that the device is made for; says why one is left out."""
+    try:
+        check_bfloat16(device, "bfloat16", "float32")
+    except UserError as error:
+        print(f"bench train: {error}")
+        return PRECISIONS[:1]
+    return PRECISIONS
 
 
 def measure(

@@ -16,7 +16,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from tinybev.errors import UserError
-from tinybev.runtime.backends.torch_device import choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
@@ -71,6 +71,7 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
             finite.
     """
     recipe.check()
+    _check_precision(recipe, place)
     _quiet()
     network = first_network(recipe)
     source = find_teacher_source(recipe) if recipe.teacher else None
@@ -139,10 +140,16 @@ def _step_to_go_on_from(last: Path, identity: Identity, resume: bool) -> int:
     return int(state["global_step"])
 
 
+def _check_precision(recipe: Recipe, place: Place) -> None:
+    device = choose_device(place.device)
+    if recipe.precision == "16-mixed" and device.type == "cpu":
+        raise UserError("precision: float16 needs a GPU; choose bf16 or fp32.")
+    if recipe.precision == "bf16-mixed":
+        check_bfloat16(device, "precision", "fp32")
+
+
 def _trainer(recipe: Recipe, place: Place, step: int, callbacks: list[Callback]) -> pl.Trainer:
     on_gpu = choose_device(place.device).type == "cuda"
-    if recipe.precision == "16-mixed" and not on_gpu:
-        raise UserError("precision: float16 needs a GPU; choose bf16 or fp32.")
     count = processes(place)
     parts = recipe.samples.accumulate
     several = count.devices * count.machines > 1
