@@ -86,13 +86,15 @@ def drawn_figures_of(run: SceneStatistics, resamples: int = RESAMPLES) -> Figure
     if count < 2:
         return {}
     draws = np.random.default_rng(SEED).integers(0, count, (resamples, count))
+    times = np.stack([np.bincount(draw, minlength=count) for draw in draws])
+    different, which = np.unique(times, axis=0, return_inverse=True)  # of few scenes most draws are alike
     order = np.argsort(run.scenes)  # by name
     figures: list[dict[str, float]] = []
-    for draw in tqdm(draws, "drawing scenes", unit="resample"):
+    for each in tqdm(different, "drawing scenes", unit="resample"):
         drawn = np.zeros(count, dtype=np.int64)
-        drawn[order] = np.bincount(draw, minlength=count)
+        drawn[order] = each
         figures.append(drawn_figures(run, drawn))
-    return {name: np.array([each[name] for each in figures]) for name in figures[0]}
+    return {name: np.array([each[name] for each in figures])[which.ravel()] for name in figures[0]}
 
 
 def drawn_intervals(runs: Sequence[Figures]) -> dict[str, list[Interval | None]]:
