@@ -77,6 +77,10 @@ def test_the_statistics_survive_the_file(tmp_path: Path) -> None:
     np.savez(path, **older)
     assert not read_statistics(path).rings
     assert "rings.vehicle.AP_2m" not in drawn_figures(read_statistics(path), np.array([1, 1, 1]))
+    older["map/0/union"] = older["map/0/union"].sum(axis=1)  # of before cells were counted by ring
+    np.savez(path, **older)
+    with pytest.raises(UserError, match=r"map: expected cells \(5, 5\) by class and ring.*evaluate again"):
+        read_statistics(path)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="cannot be read"):
         read_statistics(path)

@@ -40,7 +40,8 @@ class MapCells:
     def __post_init__(self) -> None:
         expected = (len(NAMES), RINGS + 1)
         if self.intersection.shape != expected or self.union.shape != expected:
-            raise ValueError(f"map: expected cells {expected} by class and ring, got {self.intersection.shape}")
+            got = f"{self.intersection.shape} and {self.union.shape}"
+            raise ValueError(f"map: expected cells {expected} by class and ring, got {got}")
 
     @classmethod
     def summed(cls, cells: Sequence[MapCells]) -> MapCells:
