@@ -118,7 +118,7 @@ def test_auto_is_openvino_in_float32_where_it_is_installed(bundle: Bundle) -> No
             "torch-cuda-graphs",
             "cpu",
             (),
-            "backend 'torch-cuda-graphs': expected a GPU, got device cpu; choose torch-bf16 or openvino.",
+            "backend 'torch-cuda-graphs': expected a GPU, got device cpu; choose openvino or torch.",
         ),
     ],
 )

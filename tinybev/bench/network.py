@@ -148,7 +148,7 @@ class _Convolve:
             request = model.create_infer_request()
             return request.infer
         if self.precision == "bfloat16":
-            check_bfloat16(device, "the convolution's rate in bfloat16", "float32")
+            check_bfloat16(device, "bench network", "float32")
         kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
         layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(device, kind)
         layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

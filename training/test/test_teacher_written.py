@@ -28,6 +28,7 @@ from tinybev_training.train.teachers import Classroom, find_teacher_source
 
 from tinybev.cli import main
 from tinybev.errors import UserError
+from tinybev.runtime.backends import torch_device
 
 torch.set_num_threads(1)
 
@@ -263,3 +264,13 @@ def test_two_teachers_do_not_write_into_one_folder(
     assert "another network" in capsys.readouterr().err
     assert main([*command[:2], str(folder), *command[3:]]) == 2
     assert "finished run" in capsys.readouterr().err
+
+
+def test_bfloat16_is_refused_where_it_would_only_be_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: False)
+    where = ["--dataroot", "d", "--split", "s", "--out", str(tmp_path / "said"), "--device", "cpu"]
+    assert main(["teach", "--teacher", "t", *where, "--bf16"]) == 2
+    assert "--bf16: expected a processor with bfloat16 instructions" in capsys.readouterr().err
+    assert not (tmp_path / "said").exists()

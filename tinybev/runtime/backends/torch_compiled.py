@@ -38,7 +38,7 @@ def open_cuda_graphs(name: str, student: Student, device: torch.device) -> Parts
         UserError: the device is no GPU.
     """
     if device.type != "cuda":
-        raise UserError(f"backend {name!r}: expected a GPU, got device {device.type}; choose torch-bf16 or openvino.")
+        raise UserError(f"backend {name!r}: expected a GPU, got device {device.type}; choose openvino or torch.")
     config, parts = student.config, student_parts(in_bfloat16(student).to(device))
     run_image, run_bev = (_Recorded(part, device) for part in parts)
     return PartsBackend(name, "bfloat16", config, run_image, run_bev, device)

@@ -47,15 +47,15 @@ def run(args: argparse.Namespace) -> int:
     """Writes the files that are missing."""
     if args.batch < 1 or args.workers < 0:
         raise UserError(f"--batch and --workers: expected at least 1 and 0, got {args.batch} and {args.workers}.")
+    device = choose_device(args.device)
+    if args.bf16:
+        check_bfloat16(device, "--bf16", "float32: leave it out")
     network = find_network(args.teacher)
     if network is None:
         raise UserError(f"--teacher {args.teacher}: expected the folder of a finished run or bundle; correct the path.")
     teacher = LiveTeacher(lambda: network, needs_lidar=network.needs_lidar)
     digest = _digest(network)
     _check_folder(args.out, digest)
-    device = choose_device(args.device)
-    if args.bf16:
-        check_bfloat16(device, "--bf16", "float32, and leave it out")
     precision = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
     silent = 0
     for split in args.split:

@@ -55,9 +55,6 @@ class CrossModalConfig:
         return cls(network, values["image_backbone"], values["point_channels"], values["lidar_channels"])  # type: ignore[arg-type]
 
 
-_CAMERAS = "-cameras"
-
-
 def _larger(variant: str, **changes: object) -> StudentConfig:
     """A student's configuration with the same images and grids, and earlier frames in view: two, if not changed."""
     student = find_variant(variant)
@@ -67,7 +64,7 @@ def _larger(variant: str, **changes: object) -> StudentConfig:
 
 def _of_cameras_alone(config: CrossModalConfig) -> CrossModalConfig:
     """The same teacher without its lidar: what cameras, capacity and memory give by themselves."""
-    network = dataclasses.replace(config.network, name=config.network.name + _CAMERAS)
+    network = dataclasses.replace(config.network, name=config.network.name + "-cameras")
     return dataclasses.replace(config, network=network, point_channels=0, lidar_channels=0)
 
 
