@@ -110,6 +110,24 @@ def test_of_a_world_as_recorded_it_is_what_the_teacher_said(
     assert found.plan.mask_B.all()
 
 
+@pytest.mark.parametrize("world", [BevAugmentation(0.0, False, False), TURNED], ids=["as recorded", "turned"])
+def test_autocast_of_the_training_rounds_nothing_of_it(
+    dataset: NuScenesDataset, folder: Path, world: BevAugmentation
+) -> None:
+    """Bfloat16 has steps of 0.25 m at 40 m, which takes objects to neighbouring cells."""
+    batch = in_world(dataset, world)
+    teacher = WrittenTeacher(folder, batch.tokens)
+    wanted = teacher(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = teacher(batch)
+    for mine, theirs in ((found.agents, wanted.agents), (found.plan, wanted.plan)):
+        assert mine is not None
+        for name, value in vars(mine).items():
+            assert torch.equal(value, getattr(theirs, name)), name
+    for name, output in grids(found).items():
+        assert torch.equal(output.values_BCXY, grids(wanted)[name].values_BCXY), name
+
+
 def test_a_mirrored_world_has_the_mirrored_cells_boxes_and_plan(
     dataset: NuScenesDataset, said: TeacherOutputs, folder: Path
 ) -> None:

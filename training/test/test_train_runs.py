@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.summary.writer.record_writer import RecordWriter
 from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
@@ -248,6 +249,34 @@ def test_a_disk_that_fails_at_a_checkpoint_is_one_sentence_and_the_run_goes_on_l
     with pytest.raises(UserError, match=r"last\.safetensors: the checkpoint cannot be written .*No space left"):
         train(DISTILLED, where, resume=False)
     assert read_checkpoint(where.out / "last.safetensors")["global_step"] == 2
+    assert train(DISTILLED, where, resume=True) == Outcome(6, None)
+    assert same_checkpoints(straight, where.out)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's thread, meant here
+@pytest.mark.parametrize("curves", ["metrics.csv", "tensorboard"])
+def test_a_disk_that_fails_at_a_curve_is_one_sentence_and_the_run_goes_on_later(
+    curves: str, straight: Path, split_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = place(split_dataroot, tmp_path / "run")
+    compute = TrainingModule.terms
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fill_at_fourth(module: TrainingModule, *arguments: object) -> object:
+        if module.global_step == 3:
+            if curves == "tensorboard":
+                monkeypatch.setattr(RecordWriter, "write", full)
+            else:
+                (where.out / curves).unlink()
+                (where.out / curves).symlink_to("/dev/full")
+        return compute(module, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TrainingModule, "terms", fill_at_fourth)
+    with pytest.raises(UserError, match=rf"{curves} cannot be written: No space left on device"):
+        train(DISTILLED, where, resume=False)
+    monkeypatch.undo()
     assert train(DISTILLED, where, resume=True) == Outcome(6, None)
     assert same_checkpoints(straight, where.out)
 

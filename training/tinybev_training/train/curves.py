@@ -1,4 +1,5 @@
-"""Curves in a CSV file: one row a value, appended as training goes, so a run that is killed loses nothing.
+"""Curves in a CSV file, one row a value, appended as training goes, so a run that is killed loses nothing; and the
+same for TensorBoard.
 
 A run that goes on at some step first removes what was written after that step, so no step is there twice.
 """
@@ -10,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.eval.write_file import refusing, write_text
 from tinybev_training.train.place import is_first_process
 
 HEADER = "step,curve,value"
@@ -48,13 +50,55 @@ class CurveFile(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Appends the values of a step."""
-        with self._path.open("a", encoding="utf-8") as file:
+        """Appends the values of a step.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with refusing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.writelines(f"{step},{curve},{value!r}\n" for curve, value in metrics.items() if curve != "epoch")
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: the recipe has a file of its own."""
+
+
+class TensorBoardCurves(TensorBoardLogger):
+    """Lightning's logger for TensorBoard; a disk that fails is one sentence.
+
+    A thread of the writer's meets the failure, and it is raised at whatever is asked of the writer next.
+    """
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Writes the values of a step.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with refusing(Path(self.log_dir)):
+            for curve, value in metrics.items():  # Lightning's own would call the failure a value it cannot log
+                self.experiment.add_scalar(curve, value, step)
+
+    @rank_zero_only
+    def save(self) -> None:
+        """Brings to the disk what was written.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with refusing(Path(self.log_dir)):
+            super().save()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Closes the file.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        with refusing(Path(self.log_dir)):
+            super().finalize(status)
 
 
 def rows_until(path: Path, last_step: int) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
@@ -22,7 +21,7 @@ from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.checkpoint_io import SafetensorsIO
-from tinybev_training.train.curves import CurveFile
+from tinybev_training.train.curves import CurveFile, TensorBoardCurves
 from tinybev_training.train.export import export
 from tinybev_training.train.first_weights import first_network
 from tinybev_training.train.interruption import Interruption
@@ -172,7 +171,7 @@ def _trainer(recipe: Recipe, place: Place, step: int, callbacks: list[Callback])
         callbacks=[*callbacks, StepBar(recipe.steps * parts)],
         logger=[
             CurveFile(place.out / CURVES_FILE, step),
-            TensorBoardLogger(place.out, name="", version=TENSORBOARD_FOLDER, purge_step=step + 1 if step else None),
+            TensorBoardCurves(place.out, name="", version=TENSORBOARD_FOLDER, purge_step=step + 1 if step else None),
         ],
         enable_checkpointing=False,
         enable_model_summary=False,
