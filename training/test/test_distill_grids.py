@@ -184,11 +184,25 @@ def test_the_heatmap_divergence_equals_a_loop_and_ignores_what_both_leave_empty(
             student, teacher = logits[b, c, x, y], grid.logits_BCXY[b, c, x, y]
             p = teacher.sigmoid().item()
             each = binary_divergence(student, teacher, 1.0).item() * (student.sigmoid().item() - p) ** 2
-            total, count = total + weights[b, x, y].item() * each, count + p**2
+            weight = weights[b, x, y].item()
+            total, count = total + weight * each, count + weight * p**2
     assert heatmap_divergence(logits, grid, 1.0, weights).item() == pytest.approx(total / max(count, 1), rel=1e-5)
     empty = TaughtGrid(torch.full((1, 10, 100, 100), -7.0), torch.ones(1, 10, 100, 100, dtype=torch.bool))
     assert binary_divergence(empty.logits_BCXY + 2, empty.logits_BCXY, 1.0).sum() > 300
     assert heatmap_divergence(empty.logits_BCXY + 2, empty, 1.0, torch.ones(1, 100, 100)) < 0.05
+
+
+def test_regions_say_which_objects_count_more_and_not_how_much_all_of_them_do() -> None:
+    """Two objects, the student wrong about the first: weighing both threefold is nothing, the first alone something."""
+    grid = TaughtGrid(torch.full((1, 1, 8, 8), -7.0), torch.ones(1, 1, 8, 8, dtype=torch.bool))
+    grid.logits_BCXY[0, 0, 2, 2] = grid.logits_BCXY[0, 0, 5, 6] = 6.0
+    logits = grid.logits_BCXY.clone()
+    logits[0, 0, 2, 2] = 0.0
+    alike, both, first = torch.ones(3, 1, 8, 8).unbind()
+    both[0, 2, 2] = both[0, 5, 6] = first[0, 2, 2] = 3.0
+    plain, of_both, of_first = (heatmap_divergence(logits, grid, 1.0, weights) for weights in (alike, both, first))
+    torch.testing.assert_close(of_both, plain, rtol=1e-3, atol=0)
+    torch.testing.assert_close(of_first, 1.5 * plain, rtol=1e-3, atol=0)
 
 
 def test_nothing_known_gives_zero() -> None:

@@ -64,7 +64,8 @@ OUTPUT_LEVEL = DistillConfig(DistillWeights(heatmap=2.0, box=0.25, map=1.0, occu
 """S2: every head's output."""
 
 JOINT = DistillConfig(
-    DistillWeights(feature=1.0, heatmap=2.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05),
+    # What S2's 2 came to when the term was weighted by region and not divided by the weights: 3 is theirs at objects.
+    DistillWeights(feature=1.0, heatmap=6.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05),
     regions=RegionConfig(),
 )
 """S3: features and outputs, weighted by region."""

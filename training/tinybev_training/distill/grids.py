@@ -18,13 +18,14 @@ def heatmap_divergence(logits_BKXY: Tensor, taught: TaughtGrid, temperature: flo
 
     The factor is that of the quality focal loss; with it the thousands of empty cells on which both agree add up to
     nothing. The objects are counted as the sum of the teacher's squared probabilities, which is a few for each clear
-    centre and next to nothing for background.
+    centre and next to nothing for background, and by the same weights: regions say which objects count more than
+    others, and the term's own weight how much all of them do.
     """
     logits = logits_BKXY.float()
     difference_BKXY = (logits.sigmoid() - taught.logits_BCXY.sigmoid()).abs() ** _CENTER_FOCUS
     divergence_BKXY = binary_divergence(logits, taught.logits_BCXY, temperature)
     weights_BKXY = weights_BXY[:, None] * taught.known_BCXY
-    count = taught.probability_BCXY.square().sum()
+    count = (taught.probability_BCXY.square() * weights_BKXY).sum()
     return (difference_BKXY * divergence_BKXY * weights_BKXY).sum() / mean_count(count)
 
 
