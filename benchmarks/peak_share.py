@@ -26,8 +26,6 @@ from tinybev.model.heads.peaks import ROW_CLASSES, PeakFinder
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.decode.detection import decode_detections
-from tinybev.runtime.options import AUTO
-from tinybev.runtime.pipeline import tells_ego_status
 from tinybev.runtime.preprocess import Preprocessor
 from tinybev.types import DETECTION_CLASSES
 
@@ -45,7 +43,7 @@ def finder(count: int, share: float) -> PeakFinder:
 def main(spec: str, dataroot: str, version: str, split: str) -> None:
     """Runs the network once over the split and measures each share by the devkit."""
     bundle, dataset = load_bundle(spec), open_dataset(Path(dataroot), version, split, with_lidar=False)
-    preprocessor = Preprocessor(bundle.config, tells_ego_status(bundle, AUTO))
+    preprocessor = Preprocessor(bundle.config, bundle.manifest.trained_with_ego_status is True)
     backend = open_backend(bundle, "auto", "cpu", 0)
     finders = {share: finder(bundle.config.max_agents, share) for share in SHARES}
     found: dict[float, Submission] = {share: {} for share in SHARES}

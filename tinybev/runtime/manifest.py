@@ -23,6 +23,14 @@ _CLASS_LISTS: dict[str, list[str]] = {
 """What the indices of the network's outputs mean; weights made with other lists cannot be used."""
 
 
+def told_ego_status(training: Mapping[str, object]) -> bool | None:
+    """Whether the planner was told how the vehicle moves, by what the trainer tells; None where that does not say."""
+    recipe = training.get("recipe")
+    telling = recipe.get("telling") if isinstance(recipe, Mapping) else None
+    told = telling.get("ego_status") if isinstance(telling, Mapping) else None
+    return told if isinstance(told, bool) else None
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What there is to know about weights.
@@ -46,10 +54,7 @@ class Manifest:
     @property
     def trained_with_ego_status(self) -> bool | None:
         """Whether the planner was told how the vehicle moves when it was trained; None where nothing says so."""
-        recipe = self.training.get("recipe")
-        telling = recipe.get("telling") if isinstance(recipe, Mapping) else None
-        told = telling.get("ego_status") if isinstance(telling, Mapping) else None
-        return told if isinstance(told, bool) else None
+        return told_ego_status(self.training)
 
     def to_json(self) -> str:
         """The text of the manifest's file."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinybev.errors import UserError
+
 AUTO = "auto"
 BACKENDS = (
     AUTO,
@@ -49,3 +51,19 @@ class PipelineOptions:
     occupancy_threshold: float = 0.3
     refine_plan: bool = True
     ego_status: str = AUTO
+
+    def tells_ego_status(self, learnt: bool | None, name: str) -> bool:
+        """Whether a planner is told how the vehicle moves.
+
+        Args:
+            learnt: whether its weights were trained with it; None where nothing says so.
+            name: of the weights, for the error.
+
+        Raises:
+            UserError: it is always to be told, and was trained without.
+        """
+        if self.ego_status == ALWAYS and learnt is False:
+            raise UserError(
+                f"ego_status: expected weights that were trained with it, {name} was not; choose auto or never."
+            )
+        return self.ego_status == ALWAYS or (self.ego_status == AUTO and learnt is True)

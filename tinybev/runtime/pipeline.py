@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tinybev.errors import UserError
 from tinybev.model.student import StudentOutputs
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bev_memory import BevMemory
 from tinybev.runtime.bundle import Bundle
-from tinybev.runtime.options import ALWAYS, AUTO, PipelineOptions
+from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
 from tinybev.runtime.preprocess import DecodedFrame, PreparedFrame, Preprocessor
 from tinybev.types import CAMERAS, Frame, Results, StageTimes, WeightsInfo
@@ -64,7 +63,7 @@ class Pipeline:
         self._backend: Backend = open_backend(
             bundle, self._options.backend, self._options.device, self._options.threads
         )
-        tell = tells_ego_status(bundle, self._options.ego_status)
+        tell = self._options.tells_ego_status(bundle.manifest.trained_with_ego_status, bundle.info.name)
         self._preprocessor = Preprocessor(self._config, tell)
         self._memory = BevMemory(self._config) if self._config.memory_frames else None
         self._decoder = OutputDecoder(self._config, self._options)
@@ -190,17 +189,3 @@ class Pipeline:
             ),
             weights=self.weights,
         )
-
-
-def tells_ego_status(bundle: Bundle, choice: str) -> bool:
-    """Whether the planner of ``bundle`` is told how the vehicle moves where ``choice`` is one of ``EGO_STATUS``.
-
-    Raises:
-        UserError: it is always to be told, and was trained without.
-    """
-    learnt = bundle.manifest.trained_with_ego_status
-    if choice == ALWAYS and learnt is False:
-        raise UserError(
-            f"ego_status: expected weights that were trained with it, {bundle.info.name} was not; choose auto or never."
-        )
-    return choice == ALWAYS or (choice == AUTO and learnt is True)

@@ -23,7 +23,7 @@ from tinybev_training.eval.predictions import Prediction, from_results
 from tinybev_training.eval.predictor import Predicted
 from tinybev_training.eval.speed import speed_measures
 from tinybev_training.eval.submission import detection_boxes
-from tinybev_training.eval.teacher_predictor import TeacherPredictor
+from tinybev_training.eval.teacher_predictor import MeasuredTeacher, TeacherPredictor
 from tinybev_training.teacher.cross_modal import CrossModal, seeded_teacher
 from tinybev_training.teacher.network import TeacherNetwork
 from tinybev_training.teacher.stored import WEIGHTS_FILE, load_teacher, save_teacher
@@ -267,6 +267,32 @@ def test_what_is_no_teacher_or_no_data_for_one_is_refused(folder: Path, dataroot
     with pytest.raises(UserError, match="teacher-tiny learns from cameras and lidar"):
         predict_split(run_of(folder, root, tmp_path / "q"), 2)
     assert not (tmp_path / "q").exists()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_teacher_is_told_the_vehicles_motion_where_it_learnt_with_it(
+    told: bool, dataset: NuScenesDataset, tmp_path: Path
+) -> None:
+    teacher = lively_teacher()
+    torch.nn.init.normal_(teacher.planning_head.predict.weight, generator=torch.Generator().manual_seed(3))
+    save_teacher(teacher, tmp_path, {"recipe": {"telling": {"ego_status": told}}})
+    index = 2
+    examples = TrainingSet(dataset, CONFIG.image_size, past_frames=CONFIG.memory_frames)
+    batch = collate([examples[index]])
+    assert batch.ego_mask_B.all()
+    with torch.no_grad():
+        plan_T2 = TeacherNetwork(teacher.eval())(batch, Told.everything(batch, told)).plan.position_BT2[0]
+    unrefined = replace(OPTIONS, refine_plan=False)
+    measured = MeasuredTeacher(tmp_path)
+    found = measured.predictor(dataset, unrefined).predict(index, ()).prediction.plan
+    assert found is not None
+    np.testing.assert_allclose(found.positions, plan_T2.numpy(), atol=1e-5)
+    always = replace(OPTIONS, ego_status="always")
+    if told:
+        measured.predictor(dataset, always)
+    else:
+        with pytest.raises(UserError, match="expected weights that were trained with it"):
+            measured.predictor(dataset, always)
 
 
 def test_the_command_measures_a_teacher(folder: Path, dataroot: Path, tmp_path: Path) -> None:

@@ -271,6 +271,26 @@ def test_the_command_writes_every_sample_once_and_training_finds_it(
         source.open(replace(room, tokens=[*tokens, "another"]))
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_teacher_that_learnt_with_the_vehicles_motion_is_told_it_when_it_teaches(
+    told: bool, dataset: NuScenesDataset, split_dataroot: Path, tmp_path: Path
+) -> None:
+    made = network()
+    torch.nn.init.normal_(made.teacher.planning_head.predict.weight, generator=torch.Generator().manual_seed(3))
+    save_teacher(made.teacher, tmp_path / "bundle", {"recipe": {"telling": {"ego_status": told}}})
+    out = tmp_path / "teaching"
+    data = ("--dataroot", str(split_dataroot), "--version", VERSION, "--split", "half")
+    assert main(["teach", "--teacher", str(tmp_path), *data, "--out", str(out), "--workers", "0"]) == 0
+    room = TrainingSet(open_dataset(split_dataroot, VERSION, "half"), (32, 64), past_frames=1)
+    batch = collate([room[1]])
+    assert batch.ego_mask_B.all()
+    plans = {ego: LiveTeacher(lambda: made, ego)(batch).plan for ego in (True, False)}
+    wrote = WrittenTeacher(out, batch.tokens)(batch).plan
+    assert wrote is not None
+    distance = {ego: (plan.position_BT2 - wrote.position_BT2).abs().max() for ego, plan in plans.items() if plan}
+    assert distance[told] < 1e-3 < distance[not told]
+
+
 def test_two_teachers_do_not_write_into_one_folder(
     split_dataroot: Path, trained: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

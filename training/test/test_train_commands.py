@@ -104,7 +104,6 @@ def test_a_run_that_goes_on_takes_its_recipe_from_its_folder(monkeypatch: pytest
         ("--recipe alone --dataroot nowhere", "nowhere"),
         ("--recipe alone --dataroot nowhere --set start=elsewhere", "bundle 'elsewhere': expected a folder with"),
         ("--recipe teacher --dataroot d --set start=x", "start: expected none for a teacher"),
-        ("--recipe teacher --dataroot d --set telling.ego_status=true", "telling.ego_status: expected false"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_leaves_nothing(

@@ -16,8 +16,7 @@ from tinybev.model.student import StudentInputs
 from tinybev.runtime.backends.export_cache import CACHE_VARIABLE
 from tinybev.runtime.backends.openvino_int8 import INT8, KEPT, Calibration
 from tinybev.runtime.bundle import load_bundle
-from tinybev.runtime.options import AUTO, PipelineOptions
-from tinybev.runtime.pipeline import tells_ego_status
+from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.preprocess import Preprocessor
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.eval.commands import SCORE_THRESHOLD
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames: expected at least 1, got {args.frames}.")
     bundle = load_bundle(args.bundle)
     dataset = open_dataset(args.dataroot, args.version, args.split, with_lidar=False)
-    preprocessor = Preprocessor(bundle.config, tells_ego_status(bundle, AUTO))
+    preprocessor = Preprocessor(bundle.config, bundle.manifest.trained_with_ego_status is True)
     if args.check and args.keep:
         raise UserError("expected --check, which chooses the modules to keep, or --keep; leave one out.")
     calibration = Calibration(bundle, _frames(dataset, preprocessor, args.frames))

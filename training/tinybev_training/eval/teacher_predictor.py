@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tinybev.runtime.backends.torch_device import choose_device, to_device
-from tinybev.runtime.options import ALWAYS, PipelineOptions
+from tinybev.runtime.options import PipelineOptions
 from tinybev.runtime.output_decoder import OutputDecoder
 from tinybev.types import CAMERAS
 from tinybev_training.data.batch import collate
@@ -24,7 +24,7 @@ from tinybev_training.eval.missing_cameras import without_cameras
 from tinybev_training.eval.predictions import from_results, without_output
 from tinybev_training.eval.predictor import FrameTimes, Predicted
 from tinybev_training.teacher.network import TeacherNetwork
-from tinybev_training.teacher.stored import WEIGHTS_FILE, load_teacher
+from tinybev_training.teacher.stored import WEIGHTS_FILE, load_teacher, trained_with_ego_status
 from tinybev_training.train.inputs import Told
 
 
@@ -37,6 +37,7 @@ class MeasuredTeacher:
 
     def __init__(self, folder: Path) -> None:
         self._network = TeacherNetwork(load_teacher(folder))
+        self._learnt_ego_status = trained_with_ego_status(folder)
         self._sha256 = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
 
     @property
@@ -62,16 +63,20 @@ class MeasuredTeacher:
         """Runs the teacher on ``dataset``.
 
         Raises:
-            UserError: the device is not there.
+            UserError: the device is not there, or the planner is always to be told how the vehicle moves and was
+                trained without.
         """
-        return TeacherPredictor(dataset, self._network, options)
+        tell = options.tells_ego_status(self._learnt_ego_status, self.name)
+        return TeacherPredictor(dataset, self._network, options, tell)
 
 
 class TeacherPredictor:
     """Runs a teacher on the samples of ``dataset``."""
 
-    def __init__(self, dataset: NuScenesDataset, network: TeacherNetwork, options: PipelineOptions) -> None:
-        self._dataset, self._options = dataset, options
+    def __init__(
+        self, dataset: NuScenesDataset, network: TeacherNetwork, options: PipelineOptions, tell_ego_status: bool = False
+    ) -> None:
+        self._dataset, self._tell_ego_status = dataset, tell_ego_status
         self._device = choose_device(options.device)
         if options.threads:
             torch.set_num_threads(options.threads)
@@ -111,7 +116,7 @@ class TeacherPredictor:
             return Predicted(without_output(token, pose), None)
         batch = collate([example]).to(self._device)
         network_started = time.perf_counter()
-        outputs = self._network(batch, Told.everything(batch, self._options.ego_status == ALWAYS))
+        outputs = self._network(batch, Told.everything(batch, self._tell_ego_status))
         outputs = to_device(outputs, torch.device("cpu"))
         network_done = time.perf_counter()
         prediction = from_results(token, pose, self._decoder.decode(outputs, sample.frame))

@@ -113,6 +113,10 @@ class Scale:
     shipped: Shipped | None
 
 
+_EGO_STATUS = "telling.ego_status=true"
+"""A vehicle knows its speed, and one image does not show it. The rows of scale ``cpu`` were measured without, and the
+plans of its teacher teach nothing."""
+
 _SMOKE = Scale(
     name="smoke",
     world=World(seed=1, seconds=6.0, width=176, height=99, labelled=2, unlabelled=1, validation=1, held_out=2),
@@ -129,13 +133,10 @@ _SMOKE = Scale(
     precision="bf16",
     settings=(
         *("optimization.warmup_steps=2", "averaging.decay=0.9", "distill.ramp_steps=0"),
-        *("rhythm.log=1", "rhythm.validation_samples=4"),
+        *("rhythm.log=1", "rhythm.validation_samples=4", _EGO_STATUS),
     ),
     shipped=None,
 )
-
-_EGO_STATUS = "telling.ego_status=true"
-"""A vehicle knows its speed, and one image does not show it."""
 
 _NOT_TAUGHT = (
     "distill.weights.plan=0",  # of its own scenes the teacher knows the plans by heart, of others few
@@ -213,7 +214,7 @@ _GPU = Scale(
     students=STUDENTS,
     written_teacher=False,
     precision="bf16",
-    settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]"),
+    settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]", _EGO_STATUS),
     shipped=None,
 )
 

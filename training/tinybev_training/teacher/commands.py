@@ -24,7 +24,7 @@ from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.sample_files import SUFFIX
 from tinybev_training.teacher.sample_outputs import said_by, write_outputs
 from tinybev_training.train.first_weights import BatchNetwork
-from tinybev_training.train.teachers import find_network
+from tinybev_training.train.teachers import find_network, told_ego_status_of
 
 SUMMARY_FILE = "teaching.json"
 """Written last: a folder that has it is whole."""
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     network = find_network(args.teacher)
     if network is None:
         raise UserError(f"--teacher {args.teacher}: expected the folder of a finished run or bundle; correct the path.")
-    teacher = LiveTeacher(lambda: network, needs_lidar=network.needs_lidar)
+    teacher = LiveTeacher(lambda: network, told_ego_status_of(args.teacher), network.needs_lidar)
     digest = _digest(network)
     _check_folder(args.out, digest)
     precision = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from tinybev.errors import UserError
+from tinybev.runtime.manifest import told_ego_status
 from tinybev_training.eval.write_file import write_binary, write_text
 from tinybev_training.teacher.cross_modal import CrossModal
 from tinybev_training.teacher.cross_modal_config import CrossModalConfig
@@ -64,6 +65,14 @@ def load_teacher(folder: Path) -> CrossModal:
         )
     teacher.load_state_dict(weights)
     return frozen(teacher)
+
+
+def trained_with_ego_status(folder: Path) -> bool | None:
+    """Whether the planner of the teacher in ``folder``, which ``load_teacher`` takes, learnt with the ego status; None
+    where nothing says so.
+    """
+    training = json.loads((folder / CONFIG_FILE).read_text()).get("training")
+    return told_ego_status(training) if isinstance(training, dict) else None
 
 
 def frozen(teacher: CrossModal) -> CrossModal:

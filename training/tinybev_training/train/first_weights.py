@@ -38,11 +38,6 @@ def _network(recipe: Recipe) -> BatchNetwork:
             raise UserError("int8: expected false for a teacher, which no backend quantizes; leave it out.")
         if recipe.start:
             raise UserError("start: expected none for a teacher, which is trained from seeded weights; leave it out.")
-        if recipe.telling.ego_status:
-            raise UserError(
-                "telling.ego_status: expected false for a teacher, whose planner nobody tells how the vehicle moves "
-                "when it teaches; leave it out."
-            )
         teacher = find_teacher(recipe.network)
         network = dataclasses.replace(teacher, network=_with_memory(teacher.network, recipe))
         return TeacherNetwork(seeded_teacher(network, recipe.seed))

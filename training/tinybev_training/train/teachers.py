@@ -15,7 +15,7 @@ from tinybev_training.teacher.network import TeacherNetwork
 from tinybev_training.teacher.outputs import Teacher
 from tinybev_training.teacher.sample_files import SUFFIX, SampleFiles
 from tinybev_training.teacher.sample_outputs import is_outputs
-from tinybev_training.teacher.stored import CONFIG_FILE, load_teacher
+from tinybev_training.teacher.stored import CONFIG_FILE, load_teacher, trained_with_ego_status
 from tinybev_training.teacher.uniad_dump import UniadDumps
 from tinybev_training.teacher.written import WrittenTeacher
 from tinybev_training.train.first_weights import BatchNetwork
@@ -69,7 +69,7 @@ def find_teacher_source(recipe: Recipe) -> TeacherSource:
         return TeacherSource(lambda room: LiveTeacher(room.average, ego_status))
     folder = Path(recipe.teacher)
     if (network := find_network(folder)) is not None:
-        return _live(network, _trained_with_ego_status(folder))
+        return _live(network, told_ego_status_of(folder))
     if (first := next(folder.glob(f"*{SUFFIX}"), None)) is not None:
         return TeacherSource(lambda room: _written(folder, room) if is_outputs(first) else _dumps(folder, room))
     raise UserError(
@@ -101,10 +101,13 @@ def _bundle_folder(folder: Path) -> Path:
     return folder / "bundle" if (folder / "bundle").is_dir() else folder
 
 
-def _trained_with_ego_status(folder: Path) -> bool:
-    """Whether a student's bundle says so; our cross-modal teacher is never told."""
+def told_ego_status_of(folder: Path) -> bool:
+    """Whether the planner of the network that ``find_network`` finds in ``folder`` is told how the vehicle moves: where
+    it was trained with it."""
     folder = _bundle_folder(folder)
-    return (folder / MANIFEST_FILE).is_file() and read_bundle(folder).manifest.trained_with_ego_status is True
+    if (folder / CONFIG_FILE).is_file():
+        return trained_with_ego_status(folder) is True
+    return read_bundle(folder).manifest.trained_with_ego_status is True
 
 
 def _live(network: BatchNetwork, ego_status: bool) -> TeacherSource:
