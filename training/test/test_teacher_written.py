@@ -22,9 +22,10 @@ from tinybev_training.teacher.network import TeacherNetwork
 from tinybev_training.teacher.outputs import GridOutput, TeacherOutputs
 from tinybev_training.teacher.sample_outputs import write_outputs
 from tinybev_training.teacher.stored import save_teacher
+from tinybev_training.teacher.teaching_summary import SUMMARY_FILE, read_summary
 from tinybev_training.teacher.written import WrittenTeacher
 from tinybev_training.train.recipes import find_recipe
-from tinybev_training.train.teachers import Classroom, find_teacher_source
+from tinybev_training.train.teachers import Classroom, find_teacher_source, weights_digest
 
 from tinybev.cli import main
 from tinybev.errors import UserError
@@ -33,6 +34,7 @@ from tinybev.runtime.backends import torch_device
 torch.set_num_threads(1)
 
 TURNED = BevAugmentation(math.radians(37), True, False)
+DIGEST = "of the test"
 MIRRORED = BevAugmentation(0.0, False, True)
 
 
@@ -66,7 +68,7 @@ def said(as_recorded: Batch) -> TeacherOutputs:
 def folder(as_recorded: Batch, said: TeacherOutputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teaching")
     for row, token in enumerate(as_recorded.tokens):
-        write_outputs(path / f"{token}.safetensors", said, row, "of the test")
+        write_outputs(path / f"{token}.safetensors", said, row, DIGEST)
     return path
 
 
@@ -84,7 +86,7 @@ def grids(outputs: TeacherOutputs) -> dict[str, GridOutput]:
 def test_of_a_world_as_recorded_it_is_what_the_teacher_said(
     as_recorded: Batch, said: TeacherOutputs, folder: Path
 ) -> None:
-    teacher = WrittenTeacher(folder, as_recorded.tokens)
+    teacher = WrittenTeacher(folder, as_recorded.tokens, DIGEST)
     found = teacher(as_recorded)
     assert said.bev is not None
     assert (teacher.bev_channels, teacher.bev_grid, teacher.past_frames) == (16, said.bev.grid, 0)
@@ -116,7 +118,7 @@ def test_autocast_of_the_training_rounds_nothing_of_it(
 ) -> None:
     """Bfloat16 has steps of 0.25 m at 40 m, which takes objects to neighbouring cells."""
     batch = in_world(dataset, world)
-    teacher = WrittenTeacher(folder, batch.tokens)
+    teacher = WrittenTeacher(folder, batch.tokens, DIGEST)
     wanted = teacher(batch)
     with torch.autocast("cpu", torch.bfloat16):
         found = teacher(batch)
@@ -133,7 +135,7 @@ def test_a_mirrored_world_has_the_mirrored_cells_boxes_and_plan(
 ) -> None:
     """The grid is symmetric about the ego, so mirroring needs no interpolation and can be told exactly."""
     batch = in_world(dataset, MIRRORED)
-    found = WrittenTeacher(folder, batch.tokens)(batch)
+    found = WrittenTeacher(folder, batch.tokens, DIGEST)(batch)
     wanted = grids(said)
     for name, output in grids(found).items():
         mirrored_CXY = wanted[name].values_BCXY[0].flip(-1)
@@ -158,7 +160,7 @@ def test_a_turned_world_has_every_cell_where_a_loop_over_cells_finds_it_and_ever
     dataset: NuScenesDataset, said: TeacherOutputs, folder: Path
 ) -> None:
     batch = in_world(dataset, TURNED)
-    found = WrittenTeacher(folder, batch.tokens)(batch)
+    found = WrittenTeacher(folder, batch.tokens, DIGEST)(batch)
     assert found.heatmap is not None
     assert found.heatmap.reach_BXY is not None
     assert said.heatmap is not None
@@ -206,7 +208,7 @@ def test_a_turned_world_has_every_cell_where_a_loop_over_cells_finds_it_and_ever
 
 def test_a_sample_without_a_file_is_masked(dataset: NuScenesDataset, folder: Path) -> None:
     batch = collate([*map(TrainingSet(dataset, (32, 64)).__getitem__, (3, 1))])
-    teacher = WrittenTeacher(folder, batch.tokens)
+    teacher = WrittenTeacher(folder, batch.tokens, DIGEST)
     assert (teacher.files.present, teacher.files.absent) == (1, 1)
     found = teacher(batch)
     assert found.agents is not None
@@ -220,7 +222,7 @@ def test_a_sample_without_a_file_is_masked(dataset: NuScenesDataset, folder: Pat
     silent = replace(batch, tokens=("a", "b"))
     assert not any(output.mask_BC.any() for output in grids(teacher(silent)).values())
     with pytest.raises(UserError, match="none is there"):
-        WrittenTeacher(folder, ["a", "b"])
+        WrittenTeacher(folder, ["a", "b"], DIGEST)
 
 
 def test_a_damaged_file_and_one_of_another_network_are_refused(
@@ -229,12 +231,12 @@ def test_a_damaged_file_and_one_of_another_network_are_refused(
     first, second = (f"{token}.safetensors" for token in sorted(as_recorded.tokens))
     for name in (first, second):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    teacher = WrittenTeacher(tmp_path, as_recorded.tokens)
+    teacher = WrittenTeacher(tmp_path, as_recorded.tokens, DIGEST)
     (tmp_path / second).write_bytes((folder / second).read_bytes()[:5000])
     with pytest.raises(UserError, match="whole safetensors file"):
         teacher(as_recorded)
-    write_outputs(tmp_path / second, replace(said, occupancy=None), 1, "of the test")
-    with pytest.raises(UserError, match="what one network said"):
+    write_outputs(tmp_path / second, said, 1, "another network")
+    with pytest.raises(UserError, match=f"what one network said in .*, {second} is another's; remove that file"):
         teacher(as_recorded)
 
 
@@ -267,8 +269,34 @@ def test_the_command_writes_every_sample_once_and_training_finds_it(
     assert (source.needs_lidar, source.past_frames) == (False, 0)
     room = Classroom(pytest.fail, tokens, torch.device("cpu"), world_size=2)
     assert isinstance(source.open(room), WrittenTeacher)
+    more = replace(room, tokens=[*tokens, "another"])
+    with pytest.raises(UserError, match=r"not asked about 1 of them \(asked were half, other_half\); run"):
+        source.open(more)
+    summary = read_summary(out)
+    assert summary is not None
+    replace(summary, silent=("another",)).write(out)
+    source = find_teacher_source(find_recipe("s3", str(out)))
     with pytest.raises(UserError, match="2 processes train"):
-        source.open(replace(room, tokens=[*tokens, "another"]))
+        source.open(more)
+    assert isinstance(source.open(replace(more, world_size=1)), WrittenTeacher)
+
+
+def test_teaching_that_was_stopped_is_not_taken_for_all_of_it_and_calls_add_up(
+    split_dataroot: Path, trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "teaching"
+    data = ("--dataroot", str(split_dataroot), "--version", VERSION, "--workers", "0", "--device", "cpu")
+    for split in ("half", "other_half"):
+        assert main(["teach", "--teacher", str(trained), *data, "--split", split, "--out", str(out)]) == 0
+    summary = read_summary(out)
+    assert summary is not None
+    assert (summary.splits, summary.silent) == (("half", "other_half"), ())
+    (out / SUMMARY_FILE).unlink()
+    with pytest.raises(UserError, match=r"expected teaching\.json, which `tinybev teach` writes when it is done"):
+        find_teacher_source(find_recipe("s3", str(out)))
+    (out / SUMMARY_FILE).write_text('{"teacher": 1}')
+    with pytest.raises(UserError, match="it cannot be read"):
+        find_teacher_source(find_recipe("s3", str(out)))
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -285,7 +313,7 @@ def test_a_teacher_that_learnt_with_the_vehicles_motion_is_told_it_when_it_teach
     batch = collate([room[1]])
     assert batch.ego_mask_B.all()
     plans = {ego: LiveTeacher(lambda: made, ego)(batch).plan for ego in (True, False)}
-    wrote = WrittenTeacher(out, batch.tokens)(batch).plan
+    wrote = WrittenTeacher(out, batch.tokens, weights_digest(made))(batch).plan
     assert wrote is not None
     distance = {ego: (plan.position_BT2 - wrote.position_BT2).abs().max() for ego, plan in plans.items() if plan}
     assert distance[told] < 1e-3 < distance[not told]

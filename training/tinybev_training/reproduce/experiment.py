@@ -9,7 +9,7 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.reproduce.job import Job
 from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, UNLABELLED, VALIDATION, Scale, World
-from tinybev_training.teacher.commands import SUMMARY_FILE
+from tinybev_training.teacher.teaching_summary import SUMMARY_FILE
 from tinybev_training.train.snapshots import snapshot_folder
 from tinybev_training.world.dataset_writer import VERSION
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
 from torch.utils.data import DataLoader, Subset
 from tqdm import tqdm
 
@@ -19,15 +16,11 @@ from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch, collate
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.data.training_set import TrainingSet
-from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.sample_files import SUFFIX
 from tinybev_training.teacher.sample_outputs import said_by, write_outputs
-from tinybev_training.train.first_weights import BatchNetwork
-from tinybev_training.train.teachers import find_network, told_ego_status_of
-
-SUMMARY_FILE = "teaching.json"
-"""Written last: a folder that has it is whole."""
+from tinybev_training.teacher.teaching_summary import TeachingSummary, read_summary
+from tinybev_training.train.teachers import find_network, told_ego_status_of, weights_digest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
     if network is None:
         raise UserError(f"--teacher {args.teacher}: expected the folder of a finished run or bundle; correct the path.")
     teacher = LiveTeacher(lambda: network, told_ego_status_of(args.teacher), network.needs_lidar)
-    digest = _digest(network)
+    digest = weights_digest(network)
     _check_folder(args.out, digest)
     precision = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
-    silent = 0
+    silent: list[str] = []
     for split in args.split:
         dataset = open_dataset(args.dataroot, args.version, split, with_lidar=network.needs_lidar, progress=True)
         samples = TrainingSet(dataset, network.config.image_size, past_frames=teacher.past_frames)
@@ -66,24 +59,23 @@ def run(args: argparse.Namespace) -> int:
         bar = tqdm(total=len(dataset), initial=len(dataset) - len(missing), desc=split, unit="sample")
         for batch in loader:
             with precision:
-                spoken = _write(teacher, batch.to(device), args.out, digest)
-            silent += len(batch) - spoken
+                silent += _write(teacher, batch.to(device), args.out, digest)
             bar.update(len(batch))
         bar.close()
-    summary = {"teacher": str(args.teacher), "digest": digest, "splits": args.split, "bf16": args.bf16}
-    write_text(args.out / SUMMARY_FILE, json.dumps(summary, indent=1) + "\n")
-    blind = f"; of {silent} samples it says nothing, they lack images or lidar points" if silent else ""
+    summary = TeachingSummary(str(args.teacher), digest, tuple(args.split), tuple(silent), args.bf16)
+    summary.after(read_summary(args.out)).write(args.out)
+    blind = f"; of {len(silent)} samples it says nothing, they lack images or lidar points" if silent else ""
     print(f"what {args.teacher} says is in {args.out}{blind}")
     return 0
 
 
-def _write(teacher: LiveTeacher, batch: Batch, out: Path, digest: str) -> int:
-    """Writes a batch's samples; returns of how many the teacher speaks."""
+def _write(teacher: LiveTeacher, batch: Batch, out: Path, digest: str) -> list[str]:
+    """Writes a batch's samples; returns the tokens of those of which the teacher says nothing."""
     outputs = teacher(batch)
     spoken_B = teacher.speaks(batch)
     for row in spoken_B.nonzero()[:, 0].tolist():
         write_outputs(out / f"{batch.tokens[row]}{SUFFIX}", outputs, row, digest)
-    return int(spoken_B.sum())
+    return [token for token, spoken in zip(batch.tokens, spoken_B.tolist(), strict=True) if not spoken]
 
 
 def _missing(dataset: NuScenesDataset, out: Path) -> Sequence[int]:
@@ -97,9 +89,3 @@ def _check_folder(out: Path, digest: str) -> None:
     first = next(out.glob(f"*{SUFFIX}"), None)
     if first is not None and said_by(first) != digest:
         raise UserError(f"--out {out}: it holds what another network said; name a new folder, or remove this one.")
-
-
-def _digest(network: BatchNetwork) -> str:
-    """Of the weights."""
-    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return hashlib.sha256(save(weights)).hexdigest()

@@ -23,7 +23,7 @@ from tinybev_training.losses.boxes import grid_places
 from tinybev_training.teacher.moved_grid import move_points, resample_moved, turn_vectors
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
 from tinybev_training.teacher.sample_files import SampleFiles
-from tinybev_training.teacher.sample_outputs import read_outputs
+from tinybev_training.teacher.sample_outputs import read_outputs, said_by
 
 _LEAST_PROBABILITY = 1e-6
 """So that a logit is finite."""
@@ -34,16 +34,18 @@ _SMALLEST_TURN = 1e-9
 class WrittenTeacher:
     """The files that ``tinybev teach`` wrote; samples without one are masked."""
 
-    def __init__(self, folder: Path, tokens: Iterable[str]) -> None:
+    def __init__(self, folder: Path, tokens: Iterable[str], digest: str) -> None:
         """
         Args:
             folder: of the files.
             tokens: of all samples that will be asked for.
+            digest: of the network whose files these are.
 
         Raises:
             UserError: not one of the samples has a file, or the first cannot be read.
         """
         self.files = SampleFiles(folder, tokens, "what a teacher said", "run `tinybev teach` on this split")
+        self._digest = digest
         self._like = read_outputs(self.files.first)
 
     @property
@@ -77,13 +79,14 @@ class WrittenTeacher:
 
     def _said(self, token: str) -> TeacherOutputs | None:
         path = self.files.find(token)
-        said = None if path is None else read_outputs(path)
-        if said is not None and _form(said) != _form(self._like):
+        if path is None:
+            return None
+        if said_by(path) != self._digest:
             raise UserError(
-                f"expected what one network said in {self.files.folder}, {token} has other outputs than "
-                f"{self.files.first.stem}; write them into a folder of their own."
+                f"expected what one network said in {self.files.folder}, {path.name} is another's; remove that "
+                "file and run `tinybev teach` again, which writes what is missing."
             )
-        return said
+        return read_outputs(path)
 
     def _on_grid(
         self,
@@ -146,19 +149,6 @@ def _map(outputs: TeacherOutputs) -> GridOutput | None:
 
 def _occupancy(outputs: TeacherOutputs) -> GridOutput | None:
     return outputs.occupancy
-
-
-def _form(outputs: TeacherOutputs) -> tuple[object, ...]:
-    """What the outputs of one network have in common, whatever the sample."""
-    grids = (outputs.bev, outputs.heatmap, outputs.map, outputs.occupancy)
-    agents, plan = outputs.agents, outputs.plan
-    futures_BAMT2 = None if agents is None else agents.futures_BAMT2
-    return (
-        *(None if output is None else (output.values_BCXY.shape, output.grid) for output in grids),
-        agents is None,
-        None if futures_BAMT2 is None else futures_BAMT2.shape[2:],
-        None if plan is None else plan.position_BT2.shape,
-    )
 
 
 def _agents(batch: Batch, said: Sequence[TeacherOutputs | None], like: TeacherOutputs) -> TeacherAgents | None:

@@ -15,10 +15,17 @@ KEY = "identity"
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint fits to: the recipe, and the digest of the training samples and their order."""
+    """What a checkpoint fits to.
+
+    Attributes:
+        recipe: by which it is trained.
+        samples: digest of the training samples and their order.
+        teacher: digest of the teacher's weights; None where there is none of ours, or one that changes.
+    """
 
     recipe: Recipe
     samples: str
+    teacher: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""

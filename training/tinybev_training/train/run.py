@@ -81,7 +81,7 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     splits = open_splits(recipe, place, network.config, needs, progress=is_first_process())
     if network.needs_lidar or (source is not None and source.needs_lidar):
         check_lidar(splits.source, recipe.network if network.needs_lidar else f"the teacher {recipe.teacher}")
-    identity = Identity(recipe, splits.digest)
+    identity = Identity(recipe, splits.digest, None if source is None else source.digest)
     last = place.out / LAST_FILE
     step = _step_to_go_on_from(last, identity, resume)
     if (place.out / BUNDLE_FOLDER).exists():

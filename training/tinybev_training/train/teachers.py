@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import save
 
 from tinybev.errors import UserError
 from tinybev.runtime.bundle import MANIFEST_FILE, read_bundle
@@ -16,6 +18,7 @@ from tinybev_training.teacher.outputs import Teacher
 from tinybev_training.teacher.sample_files import SUFFIX, SampleFiles
 from tinybev_training.teacher.sample_outputs import is_outputs
 from tinybev_training.teacher.stored import CONFIG_FILE, load_teacher, trained_with_ego_status
+from tinybev_training.teacher.teaching_summary import SUMMARY_FILE, read_summary
 from tinybev_training.teacher.uniad_dump import UniadDumps
 from tinybev_training.teacher.written import WrittenTeacher
 from tinybev_training.train.first_weights import BatchNetwork
@@ -48,11 +51,13 @@ class TeacherSource:
         open: gives the teacher.
         needs_lidar: whether it looks at lidar points.
         past_frames: earlier keyframes that it looks at.
+        digest: of its weights, where it is one of our networks and does not change.
     """
 
     open: Callable[[Classroom], Teacher]
     needs_lidar: bool = False
     past_frames: int = 0
+    digest: str | None = None
 
 
 def find_teacher_source(recipe: Recipe) -> TeacherSource:
@@ -71,7 +76,7 @@ def find_teacher_source(recipe: Recipe) -> TeacherSource:
     if (network := find_network(folder)) is not None:
         return _live(network, told_ego_status_of(folder))
     if (first := next(folder.glob(f"*{SUFFIX}"), None)) is not None:
-        return TeacherSource(lambda room: _written(folder, room) if is_outputs(first) else _dumps(folder, room))
+        return _written(folder) if is_outputs(first) else TeacherSource(lambda room: _dumps(folder, room))
     raise UserError(
         f"--teacher {recipe.teacher}: expected {SELF!r}, the folder of a finished run or bundle, or a folder of what "
         "`tinybev teach` or UniAD's dumper wrote, and found none of these; correct the path."
@@ -116,14 +121,36 @@ def _live(network: BatchNetwork, ego_status: bool) -> TeacherSource:
         lambda room: LiveTeacher(lambda: network.to(room.device), ego_status, network.needs_lidar),
         network.needs_lidar,
         network.config.memory_frames,
+        weights_digest(network),
     )
 
 
-def _written(folder: Path, room: Classroom) -> WrittenTeacher:
-    """What one of our networks said, where every process can go by it."""
-    teacher = WrittenTeacher(folder, room.tokens)
-    _check_shared(teacher.files, room)
-    return teacher
+def weights_digest(network: BatchNetwork) -> str:
+    """SHA-256 of a network's weights."""
+    weights = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return hashlib.sha256(save(weights)).hexdigest()
+
+
+def _written(folder: Path) -> TeacherSource:
+    """What one of our networks said.
+
+    Raises:
+        UserError: it has not been asked about everything yet.
+    """
+    summary = read_summary(folder)
+    if summary is None:
+        raise UserError(
+            f"--teacher {folder}: expected {SUMMARY_FILE}, which `tinybev teach` writes when it is done, and it is not "
+            "there; run the same `tinybev teach` again, it goes on."
+        )
+
+    def open_for(room: Classroom) -> WrittenTeacher:
+        teacher = WrittenTeacher(folder, room.tokens, summary.digest)
+        summary.check_asked(folder, room.tokens, teacher.files.tokens)
+        _check_shared(teacher.files, room)
+        return teacher
+
+    return TeacherSource(open_for, digest=summary.digest)
 
 
 def _dumps(folder: Path, room: Classroom) -> UniadDumps:
