@@ -6,8 +6,6 @@ What training exports and what the runtime reads is this and nothing else.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +17,9 @@ from torch import Tensor
 
 from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig, find_variant
-from tinybev.model.student import Student, seeded_student
+from tinybev.model.student import MAX_SEED, Student, seeded_student
 from tinybev.runtime.manifest import Manifest
+from tinybev.runtime.new_folder import new_folder
 from tinybev.types import WeightsInfo
 
 WEIGHTS_FILE, MANIFEST_FILE = "weights.safetensors", "manifest.json"
@@ -98,12 +97,15 @@ def untrained_bundle(spec: str) -> Bundle:
     """Seeded weights; seed 0 where ``spec`` names none.
 
     Raises:
-        UserError: the variant is unknown, or the seed is not a number from 0 on.
+        UserError: the variant is unknown, or the seed is not a number from 0 to ``MAX_SEED``.
     """
     variant, _, seed_text = spec.removeprefix(UNTRAINED).partition(":")
     config = find_variant(variant)
-    if seed_text and not (seed_text.isascii() and seed_text.isdecimal()):
-        raise UserError(f"bundle {spec!r}: expected {UNTRAINED}VARIANT:SEED with a seed from 0 on, got {seed_text!r}.")
+    is_number = seed_text.isascii() and seed_text.isdecimal() and len(seed_text) <= len(str(MAX_SEED))
+    if seed_text and not (is_number and int(seed_text) <= MAX_SEED):
+        raise UserError(
+            f"bundle {spec!r}: expected {UNTRAINED}VARIANT:SEED with a seed from 0 to {MAX_SEED}, got {seed_text!r}."
+        )
     seed = int(seed_text or 0)
     weights = seeded_student(config, seed).state_dict()
     return make_bundle(config.name, config, weights, trained_on=f"nothing (untrained, seed {seed})")
@@ -139,7 +141,7 @@ def read_bundle(folder: Path) -> Bundle:
     """The bundle in a folder.
 
     Raises:
-        UserError: a file is missing or damaged, or manifest, weights and configuration do not match.
+        UserError: a file is missing, damaged or cannot be read, or manifest, weights and configuration do not match.
     """
     manifest_path, weights_path = folder / MANIFEST_FILE, folder / WEIGHTS_FILE
     for path in (manifest_path, weights_path):
@@ -149,7 +151,7 @@ def read_bundle(folder: Path) -> Bundle:
                 f"{path.name} is missing; give an exported bundle or {UNTRAINED}VARIANT."
             )
     manifest = Manifest.from_json(_read_text(manifest_path), str(manifest_path))
-    content = weights_path.read_bytes()
+    content = _read_bytes(weights_path)
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != manifest.sha256:
         raise UserError(
@@ -167,21 +169,9 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
     Raises:
         UserError: something of that name exists, or the place cannot be written to.
     """
-    if folder.exists():
-        raise UserError(f"{folder}: expected a folder that does not exist yet; remove it or choose another name.")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            (unfinished / WEIGHTS_FILE).write_bytes(_serialised(bundle.weights))
-            (unfinished / MANIFEST_FILE).write_text(bundle.manifest.to_json(), encoding="utf-8")
-            unfinished.chmod(0o755)
-            unfinished.rename(folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise UserError(f"{folder}: expected a place that can be written to, got {error}.") from error
+    with new_folder(folder) as unfinished:
+        (unfinished / WEIGHTS_FILE).write_bytes(_serialised(bundle.weights))
+        (unfinished / MANIFEST_FILE).write_text(bundle.manifest.to_json(), encoding="utf-8")
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -190,11 +180,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: expected a safetensors file, got {error.strerror}; correct the path.") from error
-    return _parsed(content, str(path))
+    return _parsed(_read_bytes(path), str(path))
 
 
 def check_weights(config: StudentConfig, weights: Mapping[str, Tensor], source: str) -> None:
@@ -229,6 +215,16 @@ def _parsed(content: bytes, source: str) -> dict[str, Tensor]:
         return safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
         raise UserError(f"{source}: expected a safetensors file, got {error}; copy or export it again.") from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"{path}: expected a safetensors file that can be read, got {error.strerror}; correct the path or its "
+            "permissions."
+        ) from error
 
 
 def _read_text(path: Path) -> str:

@@ -18,7 +18,7 @@ from tinybev_training.data.tables import open_tables
 from tinybev_training.data.training_set import TrainingSet
 from tinybev_training.eval.ground_truth import pose_of
 from tinybev_training.eval.measured_network import load_measured_network
-from tinybev_training.eval.predicting import PredictionRun, predict_split
+from tinybev_training.eval.predicting import RUN_FILE, PredictionRun, predict_split
 from tinybev_training.eval.predictions import Prediction, from_results
 from tinybev_training.eval.predictor import Predicted
 from tinybev_training.eval.speed import speed_measures
@@ -259,8 +259,13 @@ def test_what_is_no_teacher_or_no_data_for_one_is_refused(folder: Path, dataroot
     out, other = tmp_path / "p", tmp_path / "other"
     predict_split(run_of(folder, dataroot, out), 1)
     save_teacher(lively_teacher(seed=2), other, {})
-    with pytest.raises(UserError, match="other weights, samples or options"):
+    with pytest.raises(UserError, match="other weights, code, samples or options"):
         predict_split(run_of(other, dataroot, out), 1)
+    noted = json.loads((out / RUN_FILE).read_text())
+    for changed in ({"code": "of another version"}, {"tables": [1, 2]}):
+        (out / RUN_FILE).write_text(json.dumps(noted | changed))
+        with pytest.raises(UserError, match="other weights, code, samples or options"):
+            predict_split(run_of(folder, dataroot, out), 1)
     root = tmp_path / "data"
     shutil.copytree(dataroot, root)
     shutil.rmtree(root / "samples" / "LIDAR_TOP")
@@ -275,7 +280,7 @@ def test_a_teacher_is_told_the_vehicles_motion_where_it_learnt_with_it(
 ) -> None:
     teacher = lively_teacher()
     torch.nn.init.normal_(teacher.planning_head.predict.weight, generator=torch.Generator().manual_seed(3))
-    save_teacher(teacher, tmp_path, {"recipe": {"telling": {"ego_status": told}}})
+    save_teacher(teacher, tmp_path / "t", {"recipe": {"telling": {"ego_status": told}}})
     index = 2
     examples = TrainingSet(dataset, CONFIG.image_size, past_frames=CONFIG.memory_frames)
     batch = collate([examples[index]])
@@ -283,7 +288,7 @@ def test_a_teacher_is_told_the_vehicles_motion_where_it_learnt_with_it(
     with torch.no_grad():
         plan_T2 = TeacherNetwork(teacher.eval())(batch, Told.everything(batch, told)).plan.position_BT2[0]
     unrefined = replace(OPTIONS, refine_plan=False)
-    measured = MeasuredTeacher(tmp_path)
+    measured = MeasuredTeacher(tmp_path / "t")
     found = measured.predictor(dataset, unrefined).predict(index, ()).prediction.plan
     assert found is not None
     np.testing.assert_allclose(found.positions, plan_T2.numpy(), atol=1e-5)

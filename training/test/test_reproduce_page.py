@@ -55,18 +55,44 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     )  # in every scene the same
     assert not teacher.differences
     assert math.isnan(teacher.cells["tracking.AMOTA"].values[0])
-    text = section(experiment, rows, ["images/scores.png"])
+    text = section(experiment, rows, ["images/scores.png", "images/held_out_1.png"])
     assert "| student alone | 4.0 | 0, 1 | 32.0 ± 2.8 | - |" in text
     assert "| S3 - student alone | +12.0 ± 4.2 | - |" in text
     assert "| S3 - S1 |" not in text
-    assert "- S3: joint, region-aware: mAP 88 %, L2 at 3 s 210 %; 80 % fewer parameters." in text
+    assert "so that it need not be centred on the number. Hours are the mean of the seeds." in text
+    assert "| S3: joint, region-aware | 88 % | - | - | - | - | - | - | 210 % | - | 80 % |" in text
     assert "- student alone, on a CPU, 2 jobs side by side:\n  `tinybev train alone-seed0`" in text
     assert "| | 0 to 10 m | 10 to 20 m | 20 to 30 m | 30 to 45 m |" in text
     assert "| student alone | 16.0 ± 1.4 | - | - | 16.0 ± 1.4 |" in text
-    assert "![](images/scores.png)" in text
+    assert "![Scores on the validation scenes over the steps](images/scores.png)" in text
+    assert "![Held-out frame 1, seen from above: truth, teacher, student alone, S3](images/held_out_1.png)" in text
     assert (
         "**Not measured yet:** student alone, all scenes annotated (seed 0, 1); S2: output level (seed 0, 1); " in text
     )
+
+
+def test_the_table_comes_after_what_explains_it_and_what_is_long_is_folded(experiment: Experiment) -> None:
+    measured(experiment, Run(TEACHER, 0), 0.50, {"a": 1.0})
+    measured(experiment, Run(ALONE, 0), 0.30, {"a": 2.0})
+    text = section(experiment, summarize(experiment), ["images/held_out_1.png"])
+    folded = text.split("<details>\n<summary>")[1:]
+    assert [part.partition("</summary>\n\n")[0] for part in folded] == [
+        "Shares of the teacher's figures",
+        "The command of each run",
+    ]
+    assert all("\n\n</details>\n" in part for part in folded)
+    assert "columns: truth, teacher, student alone. " in text  # as the pictures are made: S3 is not measured
+    assert "validation" not in text  # there are no curves
+    order = (
+        "`tinybev reproduce",
+        "A number is the mean",
+        "| teacher | 20.0 |",
+        "**Not measured",
+        "by distance",
+        "![Held",
+    )
+    places = [text.index(part) for part in (*order, "<details>")]
+    assert places == sorted(places)
 
 
 def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_path: Path) -> None:

@@ -81,4 +81,6 @@ def test_its_row_has_the_hours_of_all_runs_and_no_share_of_a_teacher_with_fewer_
     assert "The shipped bundle is another experiment: `mini` in 4 runs" in text
     assert "- recipe `s3`, the annotations of all 54 training scenes and the teacher: `telling" in text
     assert "- recipe `alone`, the annotations of all 144 further scenes: `telling" in text
-    assert "Of the teacher's figures" not in text
+    assert "<summary>How the shipped bundle was made</summary>" in text
+    assert "those of the shipped bundle are of all its runs together" in text
+    assert "Shares of the teacher's figures" not in text

@@ -251,6 +251,17 @@ def test_a_teacher_on_disk_is_the_same_teacher(dataset: NuScenesDataset, tmp_pat
     assert torch.equal(here, there)
 
 
+def test_a_disk_that_fails_leaves_no_half_of_a_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "write_text", full)
+        with pytest.raises(UserError, match=r"expected a place that can be written to, got .*No space left"):
+            save_teacher(seeded_teacher(tiny_config(), seed=5), tmp_path / "t", {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_damaged_and_mixed_teachers_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected a trained teacher"):
         load_teacher(tmp_path)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.summary.writer.record_writer import RecordWriter
+from tinybev_training.eval.folder_lock import alone_in
 from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
@@ -251,6 +252,13 @@ def test_a_disk_that_fails_at_a_checkpoint_is_one_sentence_and_the_run_goes_on_l
     assert read_checkpoint(where.out / "last.safetensors")["global_step"] == 2
     assert train(DISTILLED, where, resume=True) == Outcome(6, None)
     assert same_checkpoints(straight, where.out)
+
+
+def test_two_runs_do_not_write_into_one_folder(straight: Path, split_dataroot: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
+    with alone_in(straight), pytest.raises(UserError, match="another process is at work in it"):
+        train(DISTILLED, place(split_dataroot, straight), resume=True)
+    assert before == {path: path.stat().st_mtime_ns for path in straight.rglob("*")}
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's thread, meant here

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tinybev_training.eval.folder_lock import alone_in
 from tinybev_training.world import dataset_writer
 from tinybev_training.world.dataset_writer import (
     TRAIN,
@@ -138,3 +139,19 @@ def test_splits_may_be_named() -> None:
 def test_a_split_that_is_not_there_is_refused(ranges: list[str]) -> None:
     with pytest.raises(UserError, match=r"expected NAME=FIRST-LAST, each name once, within the scenes 0-4"):
         named_splits(ranges, 5)
+
+
+@pytest.mark.parametrize("when", ["generate_scenario", "_write_whole"])
+def test_a_full_disk_and_a_second_process_are_one_sentence(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "world"
+    monkeypatch.setattr(dataset_writer, when, full)
+    assert run(*SMALL, "--out", str(out)) == 2
+    assert f"tinybev world: {out} cannot be written: No space left on device" in capsys.readouterr().err
+    with alone_in(out):
+        assert run(*SMALL, "--out", str(out)) == 2
+    assert f"tinybev world: {out}: another process is at work in it" in capsys.readouterr().err

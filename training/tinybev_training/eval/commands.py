@@ -44,7 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the command's arguments."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument(
-        "--bundle", help="folder of a bundle or of a trained teacher, or untrained:VARIANT: run it and measure it"
+        "--bundle",
+        help="folder of a bundle or of a trained teacher, shipped:mini or untrained:VARIANT: run it and measure it",
     )
     source.add_argument(
         "--predictions",

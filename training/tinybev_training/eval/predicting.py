@@ -11,9 +11,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tinybev import model, runtime
 from tinybev.errors import UserError
+from tinybev.runtime.code_digest import code_digest
 from tinybev.runtime.options import PipelineOptions
+from tinybev_training import teacher
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
+from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.eval.lost_processes import explaining_lost_processes
 from tinybev_training.eval.measured_network import load_measured_network
 from tinybev_training.eval.missing_cameras import missing_cameras
 from tinybev_training.eval.prediction_files import load_sample, save_sample
@@ -89,13 +94,17 @@ def predict_split(run: PredictionRun, processes: int) -> tuple[ScenePredictions,
     """
     network = load_measured_network(run.bundle)
     dataset = _open(run, network)
-    _claim(run, network)
     scenes = _scene_numbers(dataset)
-    todo = [scene for scene in scenes if not _scene_file(run, scene).is_file()]
-    what = f"predicting, {run.missing} cameras missing" if run.missing else "predicting"
-    with tqdm(total=len(scenes), initial=len(scenes) - len(todo), desc=what, unit="scene") as bar:
-        for _ in _run_scenes(run, network, dataset, todo, processes):
-            bar.update()
+    with alone_in(run.folder):
+        _claim(run, network)
+        todo = [scene for scene in scenes if not _scene_file(run, scene).is_file()]
+        what = f"predicting, {run.missing} cameras missing" if run.missing else "predicting"
+        with (
+            tqdm(total=len(scenes), initial=len(scenes) - len(todo), desc=what, unit="scene") as bar,
+            explaining_lost_processes("--processes"),
+        ):
+            for _ in _run_scenes(run, network, dataset, todo, processes):
+                bar.update()
     predictions = ScenePredictions(run, {where.keyframe.token: where.scene.name for where in dataset.keyframes})
     return predictions, read_speed([_times_file(run, scene) for scene in scenes])
 
@@ -120,9 +129,12 @@ def _scene_file(run: PredictionRun, scene: str) -> Path:
 
 def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     """Notes in the folder whose predictions it holds, or refuses if they are another run's."""
+    tables = (run.dataroot / run.version / "sample_data.json").stat()
     ours = {
+        "code": code_digest((model, runtime, teacher)),  # with other code the same weights find something else
         "weights": network.sha256(run.options),
         "dataroot": str(run.dataroot.resolve()),
+        "tables": [tables.st_size, tables.st_mtime_ns],
         "version": run.version,
         "split": run.split,
         "missing_cameras": run.missing,
@@ -139,7 +151,7 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     if theirs != ours:
         raise UserError(
             f"expected an empty folder or predictions of this very run in {run.folder}, its {RUN_FILE} names other "
-            "weights, samples or options; name another folder with --save, or remove that one."
+            "weights, code, samples or options; name another folder with --save, or remove that one."
         )
 
 

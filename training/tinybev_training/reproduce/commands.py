@@ -15,7 +15,7 @@ from tinybev.runtime.backends.torch_device import choose_device, computes_bfloat
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.reproduce.experiment import Experiment
 from tinybev_training.reproduce.job import check_made
-from tinybev_training.reproduce.page import section, update_page
+from tinybev_training.reproduce.page import PLOT_FILE, section, update_page
 from tinybev_training.reproduce.pictures import draw_frames
 from tinybev_training.reproduce.plots import plot_scores
 from tinybev_training.reproduce.runner import Runner
@@ -23,7 +23,7 @@ from tinybev_training.reproduce.scale import SCALES, Scale, find_scale
 from tinybev_training.reproduce.ship import write_shipped
 from tinybev_training.reproduce.summary import summarize
 
-RESULTS_FILE, PLOT_FILE = "results.md", "scores.png"
+RESULTS_FILE = "results.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -55,6 +55,8 @@ SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED_MORE, SHIPPED)
 """Each run starts from the weights of the one before."""
 ROWS = (TEACHER, ALONE, S1, S2, S3, SELF, ORACLE)
 """In the order of the table."""
+PICTURED = (TEACHER, ALONE, S3)
+"""Whose view of the same held-out frames is drawn, in this order."""
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from pathlib import Path
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import SHIPPED_ROWS, TEACHER, Experiment, Row
-from tinybev_training.reproduce.scale import LABELLED
+from tinybev_training.reproduce.experiment import PICTURED, SHIPPED_ROWS, TEACHER, Experiment, Row
+from tinybev_training.reproduce.scale import LABELLED, Scale
 from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow
 from tinybev_training.teacher.cross_modal_config import find_teacher
+
+PLOT_FILE = "scores.png"
+"""Of the pictures the one with curves; the others are frames."""
 
 _NOTHING = Cell((), None)
 _ABSENT = "-"
@@ -35,23 +38,19 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         f"({_senses(scale.teacher)}), {scale.teacher_steps} steps, of {scale.labelled} annotated samples (and "
         f"{scale.unlabelled} that are not) each; training in {scale.precision}, measured in float32.",
         "",
-        *_about_shipped(experiment),
+        _legend(scale),
+        "",
         f"| | parameters, millions | seeds | {headings} | hours of training |",
         "| --- |" + " ---: |" * (len(FIGURES) + 3),
         *(_row(row) for row in rows),
         "",
         *_missing(experiment, rows),
-        f"[ ]: {COVERED:.0%} of {RESAMPLES} resamples of the held-out scenes, of the first seed. ±: standard deviation "
-        "over the seeds, where there are several.",
-        "",
         *_differences(rows),
-        *_of_the_teacher(rows),
         *(line for title, figures in DISTANCES.items() for line in _by_distance(title, figures, rows)),
-        "How each row was trained:",
-        "",
-        *(f"- {row.row.title}, on {row.machine}{_beside(row)}:{_commands(row)}" for row in rows),
-        "",
-        *(f"![]({picture})" for picture in pictures),
+        *_pictures(scale, rows, pictures),
+        *_folded("How the shipped bundle was made", _about_shipped(scale)),
+        *_folded("Shares of the teacher's figures", _of_the_teacher(rows)),
+        *_folded("The command of each run", _trained(rows)),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -73,14 +72,29 @@ def update_page(page: Path, part: str, text: str, maker: str = "tinybev reproduc
     write_text(page, f"{before}{begin}\n\n{text}\n{end}{after}")
 
 
-def _about_shipped(experiment: Experiment) -> list[str]:
+def _legend(scale: Scale) -> str:
+    """What a number of the tables is."""
+    shipped = "; those of the shipped bundle are of all its runs together" if scale.shipped else ""
+    return (
+        "A number is the mean over the seeds listed, with ± their standard deviation where there are several. In "
+        f"brackets is the {COVERED:.0%} interval of {RESAMPLES} resamples of the held-out scenes, of the **first** "
+        f"seed alone, so that it need not be centred on the number. Hours are the mean of the seeds{shipped}."
+    )
+
+
+def _folded(summary: str, lines: Sequence[str]) -> list[str]:
+    """What is shown on a click; the blank lines let what is inside be Markdown."""
+    return ["<details>", f"<summary>{summary}</summary>", "", *lines, "", "</details>", ""] if lines else []
+
+
+def _about_shipped(scale: Scale) -> list[str]:
     """How the shipped bundle differs from the rows that it stands below."""
-    scale, shipped = experiment.scale, experiment.scale.shipped
+    shipped = scale.shipped
     if shipped is None:
         return []
     lines = [
         f"The shipped bundle is another experiment: `{shipped.network}` in {len(shipped.runs)} runs, each from the "
-        f"weights of the one before, {shipped.steps} steps where nothing else is said. The hours are those of all.",
+        f"weights of the one before, {shipped.steps} steps where nothing else is said.",
         "",
     ]
     for row, settings in zip(SHIPPED_ROWS, shipped.runs, strict=True):
@@ -88,7 +102,7 @@ def _about_shipped(experiment: Experiment) -> list[str]:
         scenes = f"{world.labelled + world.unlabelled} {'further' if row.more else 'training'} scenes"
         teacher = " and the teacher" if row.taught else ""
         lines.append(f"- recipe `{row.recipe}`, the annotations of all {scenes}{teacher}: {_settings(settings)}")
-    return [*lines, ""]
+    return lines
 
 
 def _senses(teacher: str) -> str:
@@ -145,7 +159,7 @@ def _differences(rows: Sequence[SummaryRow]) -> list[str]:
     if not lines:
         return []
     return [
-        "Differences, seed by seed, on the same resampled scenes:",
+        "Differences, seed by seed, on the same resampled scenes, to be read in the same way:",
         "",
         "| | " + " | ".join(figure.heading for figure in FIGURES) + " |",
         "| --- |" + " ---: |" * len(FIGURES),
@@ -167,16 +181,24 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
     for row in rows:
         if row is teacher or row.row.split != LABELLED:  # those had other annotations than the teacher
             continue
-        shares = [
-            f"{figure.heading.split(',')[0]} {100 * ours / theirs:.0f} %"
-            for figure in FIGURES
-            if (theirs := teacher.cells[figure.metric].values[0])
-            and math.isfinite(theirs)
-            and math.isfinite(ours := sum(row.cells[figure.metric].values) / len(row.cells[figure.metric].values))
-        ]
+        shares = [_share(row.cells[figure.metric], teacher.cells[figure.metric]) for figure in FIGURES]
         fewer = 100 * (1 - row.parameters / teacher.parameters)
-        lines.append(f"- {row.row.title}: {', '.join(shares)}; {fewer:.0f} % fewer parameters.")
-    return ["Of the teacher's figures (of errors and collisions, less is better):", "", *lines, ""] if lines else []
+        lines.append(f"| {row.row.title} | {' | '.join(shares)} | {fewer:.0f} % |")
+    if not lines:
+        return []
+    return [
+        "Of errors (minADE, L2) and of collisions, less is better, so that 100 % is as good as the teacher and more is "
+        "worse.",
+        "",
+        "| | " + " | ".join(figure.heading.split(",")[0] for figure in FIGURES) + " | fewer parameters |",
+        "| --- |" + " ---: |" * (len(FIGURES) + 1),
+        *lines,
+    ]
+
+
+def _share(ours: Cell, teachers: Cell) -> str:
+    mean, theirs = sum(ours.values) / len(ours.values), teachers.values[0]
+    return f"{100 * mean / theirs:.0f} %" if theirs and math.isfinite(mean / theirs) else _ABSENT
 
 
 def _by_distance(title: str, figures: Sequence[Figure], rows: Sequence[SummaryRow]) -> list[str]:
@@ -195,6 +217,45 @@ def _by_distance(title: str, figures: Sequence[Figure], rows: Sequence[SummaryRo
         "| --- |" + " ---: |" * len(figures),
         *lines,
         "",
+    ]
+
+
+def _pictures(scale: Scale, rows: Sequence[SummaryRow], pictures: Sequence[str]) -> list[str]:
+    """The curves and the frames, with what they show."""
+    curves = [picture for picture in pictures if Path(picture).name == PLOT_FILE]
+    frames = [picture for picture in pictures if picture not in curves]
+    first = scale.seeds[0]
+    lines = []
+    if curves:
+        lines += [
+            f"Scores over the steps, of seed {first}, on the **validation** scenes (the tables are of the held-out "
+            "ones); the teacher is below, on an axis of its own:",
+            "",
+            *(f"![Scores on the validation scenes over the steps]({picture})" for picture in curves),
+            "",
+        ]
+    if frames:
+        shown = [_short(row) for row in PICTURED if any(each.row is row and first in each.seeds for each in rows)]
+        columns = ", ".join(["truth", *shown])
+        lines += [
+            f"Held-out frames, spread evenly and not chosen, seed {first}; columns: {columns}. Above are boxes, "
+            "futures, occupancy and plan (thin green: the annotated boxes), below the map:",
+            "",
+            *(
+                f"![Held-out frame {number}, seen from above: {columns}]({picture})"
+                for number, picture in enumerate(frames, 1)
+            ),
+            "",
+        ]
+    return lines
+
+
+def _trained(rows: Sequence[SummaryRow]) -> list[str]:
+    """How; of several seeds the first one."""
+    return [
+        "Of the first seed:",
+        "",
+        *(f"- {row.row.title}, on {row.machine}{_beside(row)}:{_commands(row)}" for row in rows),
     ]
 
 

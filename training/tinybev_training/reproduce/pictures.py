@@ -14,13 +14,12 @@ from tinybev_training.eval.ground_truth import ground_truth
 from tinybev_training.eval.prediction_files import SavedPredictions
 from tinybev_training.eval.report import draw_column
 from tinybev_training.eval.split_evaluation import open_split
-from tinybev_training.reproduce.experiment import ALONE, S3, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import PICTURED, Experiment, Run
 from tinybev_training.reproduce.scale import HELD_OUT
 from tinybev_training.world.dataset_writer import VERSION
 
 FRAMES = 3
 """Evenly spread over the held-out samples: chosen before anything was predicted."""
-SHOWN = (TEACHER, ALONE, S3)
 
 
 def draw_frames(experiment: Experiment, folder: Path) -> list[Path]:
@@ -29,7 +28,7 @@ def draw_frames(experiment: Experiment, folder: Path) -> list[Path]:
     Raises:
         UserError: the dataset or a prediction cannot be read, or a picture not be written.
     """
-    runs = [Run(row, experiment.scale.seeds[0]) for row in SHOWN]
+    runs = [Run(row, experiment.scale.seeds[0]) for row in PICTURED]
     runs = [run for run in runs if experiment.figures(run).is_file()]
     if not runs:
         return []

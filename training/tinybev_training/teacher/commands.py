@@ -16,6 +16,8 @@ from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch, collate
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.data.training_set import TrainingSet
+from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.eval.lost_processes import explaining_lost_processes
 from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.sample_files import SUFFIX
 from tinybev_training.teacher.sample_outputs import said_by, write_outputs
@@ -48,22 +50,23 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--teacher {args.teacher}: expected the folder of a finished run or bundle; correct the path.")
     teacher = LiveTeacher(lambda: network, told_ego_status_of(args.teacher), network.needs_lidar)
     digest = weights_digest(network)
-    _check_folder(args.out, digest)
     precision = torch.autocast(device.type, torch.bfloat16) if args.bf16 else nullcontext()
     silent: list[str] = []
-    for split in args.split:
-        dataset = open_dataset(args.dataroot, args.version, split, with_lidar=network.needs_lidar, progress=True)
-        samples = TrainingSet(dataset, network.config.image_size, past_frames=teacher.past_frames)
-        missing = _missing(dataset, args.out)
-        loader = DataLoader(Subset(samples, missing), args.batch, num_workers=args.workers, collate_fn=collate)
-        bar = tqdm(total=len(dataset), initial=len(dataset) - len(missing), desc=split, unit="sample")
-        for batch in loader:
-            with precision:
-                silent += _write(teacher, batch.to(device), args.out, digest)
-            bar.update(len(batch))
-        bar.close()
-    summary = TeachingSummary(str(args.teacher), digest, tuple(args.split), tuple(silent), args.bf16)
-    summary.after(read_summary(args.out)).write(args.out)
+    with alone_in(args.out), explaining_lost_processes("--workers"):
+        _check_folder(args.out, digest)
+        for split in args.split:
+            dataset = open_dataset(args.dataroot, args.version, split, with_lidar=network.needs_lidar, progress=True)
+            samples = TrainingSet(dataset, network.config.image_size, past_frames=teacher.past_frames)
+            missing = _missing(dataset, args.out)
+            loader = DataLoader(Subset(samples, missing), args.batch, num_workers=args.workers, collate_fn=collate)
+            bar = tqdm(total=len(dataset), initial=len(dataset) - len(missing), desc=split, unit="sample")
+            for batch in loader:
+                with precision:
+                    silent += _write(teacher, batch.to(device), args.out, digest)
+                bar.update(len(batch))
+            bar.close()
+        summary = TeachingSummary(str(args.teacher), digest, tuple(args.split), tuple(silent), args.bf16)
+        summary.after(read_summary(args.out)).write(args.out)
     blind = f"; of {len(silent)} samples it says nothing, they lack images or lidar points" if silent else ""
     print(f"what {args.teacher} says is in {args.out}{blind}")
     return 0

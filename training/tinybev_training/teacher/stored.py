@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from tinybev.errors import UserError
 from tinybev.runtime.manifest import told_ego_status
-from tinybev_training.eval.write_file import write_binary, write_text
+from tinybev.runtime.new_folder import new_folder
 from tinybev_training.teacher.cross_modal import CrossModal
 from tinybev_training.teacher.cross_modal_config import CrossModalConfig
 
@@ -20,21 +20,21 @@ CONFIG_FILE, WEIGHTS_FILE = "teacher.json", "weights.safetensors"
 
 
 def save_teacher(teacher: CrossModal, folder: Path, training: dict[str, object]) -> None:
-    """Writes the folder; the configuration last, so a folder that has one is whole.
+    """Writes a teacher as a new folder, which appears whole or not at all.
 
     Args:
         teacher: with its weights.
-        folder: made where it is missing.
+        folder: to make.
         training: what it was trained on and how, in JSON's types; kept for the reader.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: something of that name exists, or the place cannot be written to.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in teacher.state_dict().items()}
-    (folder / CONFIG_FILE).unlink(missing_ok=True)
-    write_binary(folder / WEIGHTS_FILE, lambda file: file.write(save(weights)))
     description = {"format": FORMAT, "config": teacher.config.to_dict(), "training": training}
-    write_text(folder / CONFIG_FILE, json.dumps(description, indent=1) + "\n")
+    with new_folder(folder) as unfinished:
+        (unfinished / WEIGHTS_FILE).write_bytes(save(weights))
+        (unfinished / CONFIG_FILE).write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 
 
 def load_teacher(folder: Path) -> CrossModal:

@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from torch.utils.data import DataLoader
 from tinybev.errors import UserError
 from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch
+from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.eval.lost_processes import explaining_lost_processes
 from tinybev_training.eval.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.checkpoint_io import SafetensorsIO
 from tinybev_training.train.curves import CurveFile, TensorBoardCurves
 from tinybev_training.train.export import export
-from tinybev_training.train.first_weights import first_network
+from tinybev_training.train.first_weights import BatchNetwork, first_network
 from tinybev_training.train.interruption import Interruption
 from tinybev_training.train.keeper import LAST_FILE, Keeper
 from tinybev_training.train.module import TrainingModule
@@ -36,7 +39,7 @@ from tinybev_training.train.resume import Identity, check_identity
 from tinybev_training.train.snapshots import Snapshots
 from tinybev_training.train.splits import Needs, Splits, open_splits
 from tinybev_training.train.step_sampler import Share, step_loader
-from tinybev_training.train.teachers import Classroom, find_teacher_source
+from tinybev_training.train.teachers import Classroom, TeacherSource, find_teacher_source
 from tinybev_training.train.validation import validation_batches, validation_loader
 
 RECIPE_FILE, CURVES_FILE, TENSORBOARD_FOLDER, BUNDLE_FOLDER = "recipe.json", "metrics.csv", "tensorboard", "bundle"
@@ -82,6 +85,20 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     if network.needs_lidar or (source is not None and source.needs_lidar):
         check_lidar(splits.source, recipe.network if network.needs_lidar else f"the teacher {recipe.teacher}")
     identity = Identity(recipe, splits.digest, None if source is None else source.digest)
+    with alone_in(place.out) if is_first_process() else nullcontext():
+        return _train(identity, place, resume, network, source, splits)
+
+
+def _train(
+    identity: Identity,
+    place: Place,
+    resume: bool,
+    network: BatchNetwork,
+    source: TeacherSource | None,
+    splits: Splits,
+) -> Outcome:
+    """Trains in a folder in which nobody else does."""
+    recipe = identity.recipe
     last = place.out / LAST_FILE
     step = _step_to_go_on_from(last, identity, resume)
     if (place.out / BUNDLE_FOLDER).exists():
@@ -112,12 +129,13 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
         write_text(place.out / RECIPE_FILE, recipe.to_json())
     started = time.perf_counter()
     pin = trainer.strategy.root_device.type == "cuda"
-    trainer.fit(
-        module,
-        step_loader(splits.training, splits.labelled, share, step, place.workers, pin),
-        _validation_loader(recipe, splits, share, place.workers),
-        ckpt_path=str(last) if step else None,
-    )
+    with explaining_lost_processes("--workers"):
+        trainer.fit(
+            module,
+            step_loader(splits.training, splits.labelled, share, step, place.workers, pin),
+            _validation_loader(recipe, splits, share, place.workers),
+            ckpt_path=str(last) if step else None,
+        )
     speed = (trainer.global_step - step) * share.batch_size / (time.perf_counter() - started)
     if interruption.stopped_by is None and trainer.is_global_zero:
         export_to(place.out / BUNDLE_FOLDER)

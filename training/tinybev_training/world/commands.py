@@ -12,6 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinybev.errors import UserError
+from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.eval.lost_processes import explaining_lost_processes
+from tinybev_training.eval.write_file import refusing
 from tinybev_training.world.dataset_writer import (
     VERSION,
     Order,
@@ -67,14 +70,15 @@ def run(args: argparse.Namespace) -> int:
     splits = named_splits(args.splits, args.scenes) if args.splits else default_splits(args.scenes)
     width, height = args.size
     order = Order(args.seed, args.duration, Recording(height, width, args.camera_hz), tuple(args.weather))
-    begin(args.out, order)
-    missing = [index for index in range(args.scenes) if not is_finished(args.out, index)]
-    kept = args.scenes - len(missing)
-    if kept:
-        print(f"world: {kept} of {args.scenes} scenes are there already")
-    render(args.out, order, missing, args.processes)
-    scenes = [(scene_name(index), *tile_of(index, order.tile_m)) for index in range(args.scenes)]
-    assemble(args.out, scenes, splits, order.tile_m)
+    with alone_in(args.out), refusing(args.out), explaining_lost_processes("--processes"):
+        begin(args.out, order)
+        missing = [index for index in range(args.scenes) if not is_finished(args.out, index)]
+        kept = args.scenes - len(missing)
+        if kept:
+            print(f"world: {kept} of {args.scenes} scenes are there already")
+        render(args.out, order, missing, args.processes)
+        scenes = [(scene_name(index), *tile_of(index, order.tile_m)) for index in range(args.scenes)]
+        assemble(args.out, scenes, splits, order.tile_m)
     print(f"world: wrote {args.scenes} scenes, {args.scenes * order.keyframes} samples, to {args.out / VERSION}")
     return 0
 
