@@ -13,7 +13,7 @@ import torch
 from tinybev.errors import UserError
 from tinybev.runtime.backends.torch_device import choose_device, computes_bfloat16
 from tinybev_training.eval.write_file import write_text
-from tinybev_training.reproduce.experiment import Experiment
+from tinybev_training.reproduce.experiment import ROWS, SHIPPED, Experiment
 from tinybev_training.reproduce.job import check_made
 from tinybev_training.reproduce.page import PLOT_FILE, section, update_page
 from tinybev_training.reproduce.pictures import draw_frames
@@ -34,8 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=1, help="trainings and measurements at the same time; they share the CPU's cores"
     )
+    names = ", ".join(row.name for row in (*ROWS, SHIPPED))
     parser.add_argument(
-        "--runs", nargs="+", metavar="RUN", help="only these, as s3-seed1, with what they need; default: all"
+        "--runs",
+        nargs="+",
+        metavar="RUN",
+        help=f"only these, with what they need: {names}, as far as the scale has them, each with its seed, as "
+        "s3-seed1; default: all",
     )
     parser.add_argument(
         "--page", type=Path, help="page whose part of this scale is replaced, as docs/results.md; default: none"
