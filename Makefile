@@ -16,7 +16,7 @@ demo: setup  ## plays a synthetic scene through the node (or DATAROOT=.. VERSION
 	  $(if $(SCENE),--scene "$(SCENE)") $(if $(BAG),--bag "$(BAG)") $(if $(BUNDLE),--bundle "$(BUNDLE)") \
 	  $(if $(RATE),--rate "$(RATE)") $(if $(OUT),--out "$(OUT)") $(if $(filter-out 0,$(LOOP)),--loop)
 
-up: setup  ## starts what the launch file starts
+up: setup  ## starts the node and a Foxglove server (live cameras; `tinybev up --bag` plays a recording)
 	@$(RUN)/tinybev up
 
 test: setup check  ## every check and every test, each package's in a process of its own

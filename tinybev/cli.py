@@ -27,7 +27,7 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("demo", "tinybev_ros.demo", "play a recording through the node; pictures, a recording and a summary"),
-    Command("up", "tinybev_ros.up", "start what the launch file starts"),
+    Command("up", "tinybev_ros.up", "start the node and a Foxglove server (live cameras, or --bag)"),
     Command("bag", "tinybev_ros.nuscenes2bag", "nuScenes-format dataset -> rosbag2"),
     Command("play", "tinybev_ros.player", "play a rosbag2 into ROS 2, with /clock"),
     Command("world", "tinybev_training.world.commands", "write a synthetic dataset in nuScenes' format"),
@@ -48,7 +48,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("model", "tinybev.model.summary", "parts of a variant: parameters, MACs, activation memory"),
     Command("export", "tinybev.runtime.export", "write a bundle: weights and manifest"),
     Command("quantize", "tinybev_training.quantize", "calibrate the int8 network of a bundle on a dataset's frames"),
-    Command("bench", "tinybev.bench", "measure: synchronizer and stages"),
+    Command("bench", "tinybev.bench", "measure speed: network, node, synchronizer, training; see its --help"),
     Command("doctor", "tinybev_ros.doctor", "check the installation and say what to do"),
 )
 

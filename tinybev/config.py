@@ -134,8 +134,8 @@ class NodeConfig:
     )
     image_reliability: str = _parameter(
         "best_effort",
-        "best_effort receives from every publisher and may lose images under load; reliable loses none, and receives "
-        "from reliable publishers only",
+        "best_effort receives from every publisher and may lose images under load; reliable has lost ones sent again, "
+        "misses some only where the node falls ten behind, and receives from reliable publishers only",
         choices=("best_effort", "reliable"),
     )
     image_topic: str = _parameter(
@@ -160,7 +160,8 @@ class NodeConfig:
     )
     sync_max_wait: float = _parameter(
         _SYNC.max_wait_s,
-        "how long a frame waits for its last camera before it goes without",
+        "how long a frame waits for its last camera before it goes without; with `sync_incomplete: join` up to one "
+        "revolution longer where its other half has begun",
         unit="s",
         minimum=0.01,
         maximum=2,

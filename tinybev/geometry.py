@@ -68,11 +68,11 @@ def count_cells(bound: Bound, name: str = "bound") -> int:
     """The number of cells of a (min, max, step) bound.
 
     Raises:
-        ValueError: the step is not positive, or does not divide the range.
+        ValueError: the step is not positive, or does not divide the range, or a number is not finite.
     """
     low, high, step = bound
     cells = (high - low) / step if step > 0 else 0.0
-    if round(cells) < 1 or abs(cells - round(cells)) > 1e-6:
+    if not math.isfinite(cells) or round(cells) < 1 or abs(cells - round(cells)) > 1e-6:
         raise ValueError(f"{name}: expected (min, max, step) with min < max and a step that divides it, got {bound}")
     return round(cells)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from tinybev.cli import main
 from tinybev.config import NodeConfig
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
-from tinybev.model.student import seeded_student
+from tinybev.model.student import MAX_SEED, seeded_student
 from tinybev.runtime.bundle import (
     MANIFEST_FILE,
     SHIPPED_FOLDER,
@@ -142,6 +144,15 @@ def double(weights: dict[str, torch.Tensor]) -> None:
         (edit(lambda values: values["map_classes"].pop()), "expected map_classes"),
         (edit(lambda values: values.pop("trained_on")), "expected trained_on to be a str, got None"),
         (edit(lambda values: values["config"].pop("d_bound")), "expected d_bound, not given"),
+        *(
+            (edit(lambda values, change=change: values["config"].update(change)), f"manifest.json: {complaint}")
+            for change, complaint in (
+                ({"bev_stem_stride": 0}, "bev_stem_stride: expected 1 or more, got 0"),
+                ({"max_agents": 50_000}, "max_agents: expected at most 40960"),
+                ({"x_bound": [-math.inf, math.inf, 0.8]}, "x_bound: expected"),
+                ({"memory_frames": -1}, "memory_frames: expected 0 or more, got -1"),
+            )
+        ),
         (
             edit(lambda values: values["config"].update(bev_channels=40)),
             r"expected bev_encoder.lateral.0.bias of tinybev-nano to be float32\[40\], got float32\[48\]",
@@ -164,8 +175,10 @@ def test_a_bundle_whose_parts_do_not_match_is_refused(copy: Path, harm: Callable
     ("spec", "complaint"),
     [
         ("untrained:huge", "expected one of tinybev-base"),
-        ("untrained:nano:-1", "seed from 0 on, got '-1'"),
-        ("untrained:nano:x", "seed from 0 on, got 'x'"),
+        ("untrained:nano:-1", f"seed from 0 to {MAX_SEED}, got '-1'"),
+        ("untrained:nano:x", f"seed from 0 to {MAX_SEED}, got 'x'"),
+        (f"untrained:nano:{MAX_SEED + 1}", f"seed from 0 to {MAX_SEED}, got '{MAX_SEED + 1}'"),
+        ("untrained:nano:" + 5000 * "9", f"seed from 0 to {MAX_SEED}, got '999"),
         ("shipped:huge", "bundle 'shipped:huge': expected one of .*; choose one"),
         ("/no/such/folder", "expected a folder with manifest.json and weights.safetensors"),
     ],
@@ -173,6 +186,22 @@ def test_a_bundle_whose_parts_do_not_match_is_refused(copy: Path, harm: Callable
 def test_a_specification_that_names_nothing_is_refused(spec: str, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         load_bundle(spec)
+
+
+def test_every_seed_that_is_allowed_gives_weights() -> None:
+    assert load_bundle(f"untrained:nano:{MAX_SEED}").info.trained_on == f"nothing (untrained, seed {MAX_SEED})"
+    for seed in (-1, MAX_SEED + 1):
+        with pytest.raises(UserError, match=f"seed: expected 0 to {MAX_SEED}, got {seed}; choose another"):
+            seeded_student(find_variant("nano"), seed)
+
+
+def test_weights_that_cannot_be_read_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # the superuser may read whatever its permissions are
+    with pytest.raises(UserError, match=f"{copy / WEIGHTS_FILE}: expected .* can be read, got Permission denied"):
+        load_bundle(str(copy))
 
 
 def test_halved_weights_take_half_the_room_and_compute_almost_the_same(exported: Path, tmp_path: Path) -> None:

@@ -155,6 +155,21 @@ def test_bfloat16_is_refused_where_it_would_only_be_slow(
     )
 
 
+def test_a_gpu_without_bfloat16_is_refused_for_cuda_graphs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: False)
+    with pytest.raises(
+        UserError, match=r"backend 'torch-cuda-graphs': expected a GPU with bfloat16 .*; choose torch\."
+    ):
+        open_backend(bundle, "torch-cuda-graphs", "auto", 1)
+
+
+def test_the_reference_is_float32_on_a_gpu_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    open_backend(bundle, "torch", "cpu", 1)
+    assert torch.backends.cudnn.allow_tf32 is False
+
+
 def test_a_compiler_that_is_not_there_is_refused(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: True)

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from tinybev.bench.agreement import Agreement, agreement
 from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student
+from tinybev.runtime.backends import openvino_int8
 from tinybev.runtime.backends.backend import Backend
 from tinybev.runtime.backends.choice import computed_sha256, open_backend
-from tinybev.runtime.backends.export_cache import export_parts
+from tinybev.runtime.backends.export_cache import cached_export, export_parts
 from tinybev.runtime.backends.int8_layers import int8_layers
 from tinybev.runtime.backends.openvino_int8 import (
     IMAGE,
@@ -33,7 +35,7 @@ from tinybev.runtime.backends.openvino_int8 import (
     quantize,
 )
 from tinybev.runtime.backends.openvino_layers import layer_modules
-from tinybev.runtime.backends.openvino_runtime import SUFFIX, import_openvino, read_model, write_openvino
+from tinybev.runtime.backends.openvino_runtime import PACKAGES, SUFFIX, import_openvino, read_model, write_openvino
 from tinybev.runtime.backends.parts import student_parts
 from tinybev.runtime.bundle import Bundle, make_bundle
 
@@ -139,6 +141,32 @@ def test_training_knows_which_layers_are_quantized() -> None:
         found |= {modules[node.get_friendly_name()] for node in nodes if node.get_friendly_name() in modules}
     assert found == set(int8_layers(bundle.build_student()))
     assert {"backbone.conv1", "map_head.conv.0"} <= found
+
+
+def test_other_code_and_another_nncf_ask_for_ranges_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = bundle_of(SMALL_GRID, seed=4)
+    folder, exports = int8_folder(bundle), cached_export(bundle, PACKAGES)
+    with monkeypatch.context() as patch:
+        named_by: list[Path] = []
+        patch.setattr(openvino_int8, "files_digest", lambda files: named_by.extend(files) or "another")
+        assert int8_folder(bundle) != folder
+        assert [file.name for file in named_by] == ["openvino_int8.py", "openvino_layers.py"]
+        assert cached_export(bundle, PACKAGES) == exports == folder.parent
+    there, folder_of = metadata.version, {}
+    for version in ("1.0", "2.0", None):
+
+        def installed(package: str, version: str | None = version) -> str:
+            if package != "nncf":
+                return there(package)
+            if version is None:
+                raise metadata.PackageNotFoundError(package)
+            return version
+
+        monkeypatch.setattr(metadata, "version", installed)
+        folder_of[version] = int8_folder(bundle)
+    assert len({folder, *folder_of.values()}) == 4
+    folder_of["1.0"].mkdir(parents=True)
+    assert int8_folder(bundle) == folder_of["1.0"]  # a machine without NNCF runs what another has quantized
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

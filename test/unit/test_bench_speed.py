@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tinybev import bench
 from tinybev.bench import disturbance
 from tinybev.bench.decode import DECODERS
 from tinybev.bench.disturbance import Stopwatch, waited_us
@@ -167,3 +169,63 @@ def test_random_weights_are_measured_in_int8_too_and_trained_ones_as_they_were_c
 def test_refusals(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+class Measured:
+    """A bench that takes no time, or finds that it cannot run."""
+
+    def __init__(self, complaint: str = "") -> None:
+        self.complaint, self.runs = complaint, 0
+
+    def run(self, _args: object) -> list[dict[str, int]]:
+        self.runs += 1
+        if self.complaint:
+            raise UserError(self.complaint)
+        return [{"ms": 3}]
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, **benches: Measured) -> None:
+    monkeypatch.setattr(bench, "_names", lambda: list(benches))
+    monkeypatch.setattr(bench, "_module", benches.__getitem__)
+
+
+def arguments(**values: object) -> argparse.Namespace:
+    return argparse.Namespace(**{"only": None, "rounds": 1, "threads": 0, "dataroot": None, **values})
+
+
+def test_what_was_measured_before_a_bench_that_cannot_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, first=Measured(), second=Measured("second: expected more; add it."))
+    out = tmp_path / "new" / "rows.json"
+    with pytest.raises(UserError, match="second: expected more"):
+        bench.run(arguments(json=out))
+    rows = json.loads(out.read_text())
+    assert rows.pop("machine") == machine_name()
+    assert rows == {"first": [{"ms": 3}]}
+
+
+def test_a_file_that_cannot_be_written_to_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = Measured()
+    stand_in(monkeypatch, first=measured)
+    (tmp_path / "file").write_text("kept")
+    for out in (tmp_path, tmp_path / "file" / "rows.json"):
+        with pytest.raises(UserError, match=f"--json {out}: expected a file that can be written to, got .*another one"):
+            bench.run(arguments(json=out))
+    assert measured.runs == 0
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "kept")]
+
+
+def test_a_file_that_cannot_be_written_to_any_more_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "rows.json"
+
+    class Spoils(Measured):
+        def run(self, args: object) -> list[dict[str, int]]:
+            out.mkdir()
+            return super().run(args)
+
+    stand_in(monkeypatch, first=Spoils())
+    with pytest.raises(UserError, match="expected a file that can be written to"):
+        bench.run(arguments(json=out))

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 
 from tinybev import cli
+from tinybev.bench import BENCHES
 from tinybev.errors import UserError
 
 
@@ -19,6 +20,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert all(command.name in shown and command.summary in shown for command in cli.COMMANDS)
+
+
+def test_the_help_of_bench_has_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.startswith(f"  {name}: ") for line in lines) for name in BENCHES)
 
 
 def test_an_unknown_command_is_refused_with_the_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,10 +133,51 @@ def test_the_drivable_area_is_its_outline_and_its_holes() -> None:
     assert len(segments) == 2
     assert all(segment.closed and segment.map_class == MapClass.DRIVABLE for segment in segments)
     assert all(segment.score > 0.5 for segment in segments)
-    outer = max(segments, key=lambda segment: np.ptp(segment.points[:, 0]))
-    low, high = GRID.cell_to_metric([[20, 10], [120, 60]])
-    assert outer.points.min(axis=0) == pytest.approx(low, abs=0.52)
-    assert outer.points.max(axis=0) == pytest.approx(high, abs=0.52)
+    hole, outer = sorted(segments, key=lambda segment: np.ptp(segment.points[:, 0]))
+    for segment, cells in ((outer, [[20, 10], [120, 60]]), (hole, [[50, 25], [80, 45]])):
+        low, high = GRID.cell_to_metric(cells)
+        assert segment.points.min(axis=0) == pytest.approx(low, abs=0.05)
+        assert segment.points.max(axis=0) == pytest.approx(high, abs=0.05)
+
+
+def test_a_narrow_road_is_as_long_and_wide_as_it_was_drawn() -> None:
+    coarse = BevGrid((-51.2, 51.2, 0.8), (-51.2, 51.2, 0.8))
+    logits = torch.full((1, len(MapClass), *coarse.shape), -6.0)
+    logits[0, MapClass.DRIVABLE, 40:80, 60:65] = 6.0
+    (road,) = decode_map(logits, coarse, 0.5).segments
+    assert np.ptp(road.points, axis=0) == pytest.approx([32.0, 4.0])
+
+
+def enclosed(points: np.ndarray) -> float:
+    """What a closed polyline encloses, below 0 around a hole."""
+    after = np.roll(points, -1, axis=0)
+    return float((points[:, 0] * after[:, 1] - points[:, 1] * after[:, 0]).sum()) / 2
+
+
+@pytest.mark.parametrize("degrees", range(0, 180, 15))
+def test_an_area_at_any_angle_and_its_hole_are_as_large_as_their_cells(degrees: float) -> None:
+    angle, (rows, columns) = np.radians(degrees), np.mgrid[0:120, 0:120] - 60.0
+    along, across = np.cos(angle) * rows + np.sin(angle) * columns, np.cos(angle) * columns - np.sin(angle) * rows
+    is_hole = (np.abs(along) < 20) & (np.abs(across) < 10)
+    mask = ((np.abs(along) < 45) & (np.abs(across) < 25) & ~is_hole).astype(np.uint8)
+    inner, outer = sorted(enclosed(outline.points) for outline in outlines(mask))
+    assert -inner == pytest.approx(is_hole.sum(), rel=0.03)
+    assert outer == pytest.approx(mask.sum() + is_hole.sum(), rel=0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ragged_areas_enclose_their_cells(seed: int) -> None:
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).random(GRID.shape), (0, 0), 3.0)
+    mask = (noise > 0.5).astype(np.uint8)
+    assert sum(enclosed(outline.points) for outline in outlines(mask)) == pytest.approx(mask.sum(), rel=0.03)
+
+
+def test_what_is_one_cell_wide_keeps_its_width() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:15, 5:15] = mask[10, 15:30] = 1  # a square with a spike
+    (outline,) = outlines(mask)
+    assert outline.points.max(axis=0) == pytest.approx([15.0, 30.0])
+    assert enclosed(outline.points) == pytest.approx(mask.sum(), rel=0.05)
 
 
 def test_masks_are_probabilities_on_their_grid() -> None:
@@ -152,7 +193,7 @@ def test_noise_gives_lines_within_the_grid(seed: int) -> None:
     for polyline in (*center_lines(mask), *outlines(mask)):
         assert len(polyline.points) >= 2
         assert (polyline.points >= 0).all()
-        assert (polyline.points < GRID.shape).all()
+        assert (polyline.points <= GRID.shape).all()
         assert mask[polyline.cells[:, 0], polyline.cells[:, 1]].all()
 
 

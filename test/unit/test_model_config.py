@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -51,6 +52,22 @@ def test_an_unknown_variant_is_refused_with_those_there_are() -> None:
         ({"x_bound": (-50.0, 50.0, 0.7)}, "x_bound: expected"),
         ({"z_bound": (-3.0, 5.0, 4.0)}, "one cell along z"),
         ({"bev_stem_stride": 3}, "bev_stem_stride: expected a divisor"),
+        ({"bev_stem_stride": 0}, "bev_stem_stride: expected 1 or more, got 0"),
+        ({"bev_stem_stride": -2}, "bev_stem_stride: expected 1 or more, got -2"),
+        ({"backbone_width": 0}, "backbone_width: expected 1 or more, got 0"),
+        ({"motion_steps": -1}, "motion_steps: expected 1 or more, got -1"),
+        ({"bev_widths": (), "bev_blocks": ()}, r"bev_widths: expected 1 or more, got \(\)"),
+        ({"bev_blocks": (1, 0, 1, 1)}, r"bev_blocks: expected 1 or more, got \(1, 0, 1, 1\)"),
+        ({"max_agents": 0}, "max_agents: expected 1 or more, got 0"),
+        ({"max_agents": 100_001}, "max_agents: expected at most 100000, one of each class in each of .* 100x100 cells"),
+        ({"memory_frames": -1}, "memory_frames: expected 0 or more, got -1"),
+        ({"time_step_s": 0.0}, "time_step_s: expected finite numbers above 0, got 0.0"),
+        ({"image_std": (58.0, 0.0, 57.0)}, "image_std: expected finite numbers above 0"),
+        ({"image_mean": (math.nan, 0.0, 0.0)}, "image_mean: expected finite numbers"),
+        ({"x_bound": (-math.inf, math.inf, 0.512)}, "x_bound: expected"),
+        ({"y_bound": (-51.2, math.nan, 0.512)}, "y_bound: expected"),
+        ({"d_bound": (1.0, 60.0, math.inf)}, "d_bound: expected"),
+        ({"z_bound": (-math.inf, 5.0, 8.0)}, "z_bound: expected"),
     ],
 )
 def test_a_configuration_that_cannot_be_built_is_refused(change: dict, complaint: str) -> None:

@@ -13,6 +13,7 @@ from student_inputs import flat, student_inputs
 from tinybev.errors import UserError
 from tinybev.model.config import VARIANTS, StudentConfig, find_variant
 from tinybev.model.heads.peaks import PeakFinder, Peaks
+from tinybev.model.heads.planning import STEP_SCALE_M
 from tinybev.model.student import seeded_student
 from tinybev.model.summary import summarize
 from tinybev.types import ATTRIBUTES, CAMERAS, DETECTION_CLASSES
@@ -81,7 +82,7 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_state() -> N
     assert torch.equal(before, torch.random.get_rng_state())
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
-    with pytest.raises(UserError, match="expected 0 or more, got -1"):
+    with pytest.raises(UserError, match=r"seed: expected 0 to [0-9]+, got -1"):
         seeded_student(NANO, -1)
 
 
@@ -153,6 +154,21 @@ def test_futures_start_from_constant_velocity() -> None:
     cell = outputs.agents.cell_BA[0, 0]
     velocity = outputs.detection.velocity_B2XY[0].flatten(1)[:, cell]
     torch.testing.assert_close(outputs.motion.offset_BAKT2[0, 0, 2, 11], 6.0 * velocity)
+
+
+def test_metres_add_up_in_float32_where_the_layers_before_compute_in_bfloat16() -> None:
+    student, inputs = seeded_student(NANO, 0), student_inputs(NANO)
+    step = torch.tensor(1.01).bfloat16().float()  # whose twelfth multiple bfloat16 would round
+    for head in (student.motion_head, student.planning_head):
+        torch.nn.init.zeros_(head.predict.weight)
+        torch.nn.init.constant_(head.predict.bias, 1.01)
+    for parameter in student.detection_head.box.parameters():  # nothing moves
+        torch.nn.init.zeros_(parameter)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = student(inputs)
+    assert outputs.plan.position_BT2.dtype == outputs.motion.offset_BAKT2.dtype == torch.float32
+    for steps_T2 in (outputs.plan.position_BT2[0] / STEP_SCALE_M, outputs.motion.offset_BAKT2[0, 0, 0]):
+        torch.testing.assert_close(steps_T2[:, 0], step * torch.arange(1, len(steps_T2) + 1), rtol=1e-6, atol=0)
 
 
 def test_peaks_are_the_cells_that_no_neighbour_exceeds() -> None:

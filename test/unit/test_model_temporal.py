@@ -17,7 +17,7 @@ from tinybev.model.heads.planning import PlanConditions
 from tinybev.model.lift_geometry import splat_indices
 from tinybev.model.lift_splat import normalised_intrinsics
 from tinybev.model.student import Student, StudentInputs, seeded_student
-from tinybev.model.temporal import Memory, move
+from tinybev.model.temporal import Memory, TemporalFusion, cell_points, move
 from tinybev.runtime.bev_memory import BevMemory, planar
 
 GRID = BevGrid((-8.0, 8.0, 1.0), (-6.0, 6.0, 1.0))
@@ -27,7 +27,7 @@ HALF_SECOND_NS = 500_000_000
 
 def moved(feat: torch.Tensor, now_T_past: np.ndarray) -> torch.Tensor:
     past_T_now = torch.from_numpy(planar(invert(now_T_past)))[None]
-    return move(feat[None, None], past_T_now, GRID)[0, 0]
+    return move(feat[None, None], past_T_now, cell_points(GRID), GRID)[0, 0]
 
 
 def test_standing_still_moves_nothing() -> None:
@@ -41,6 +41,21 @@ def test_driving_forward_moves_the_past_backward() -> None:
     expected = torch.zeros(GRID.shape)
     expected[7, 4] = 1.0
     torch.testing.assert_close(moved(feat, invert(yaw_transform(0.0, x=3.0))), expected)
+
+
+def test_the_cells_lie_where_the_network_does_and_in_no_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
+    fusion = TemporalFusion(CONFIG)
+    assert "cells_3XY" not in fusion.state_dict()
+    assert fusion.to("meta").cells_3XY.device.type == "meta"
+    fusion, shape = TemporalFusion(CONFIG), (1, 2, CONFIG.bev_widths[0], *CONFIG.head_grid.shape)
+    memory = Memory(torch.ones(shape), torch.eye(3).repeat(1, 2, 1, 1), torch.ones(1, 2))
+
+    def never(*_arguments: object, **_keywords: object) -> torch.Tensor:
+        raise AssertionError("copied from the host, which a CUDA graph cannot record")
+
+    for name in ("as_tensor", "tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, never)
+    assert fusion(torch.ones(shape[0], *shape[2:]), memory).shape == (shape[0], *shape[2:])
 
 
 def test_half_a_cell_is_shared_by_two() -> None:
@@ -66,9 +81,10 @@ def test_half_precision_features_keep_their_places() -> None:
     feat[0, 0, 60, 50] = 1.0
     past_T_now = torch.eye(3)[None]
     past_T_now[0, 0, 2] = 0.4
-    exact = move(feat, past_T_now, config.head_grid)
+    cells = cell_points(config.head_grid)
+    exact = move(feat, past_T_now, cells, config.head_grid)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = move(feat.bfloat16(), past_T_now, config.head_grid)
+        half = move(feat.bfloat16(), past_T_now, cells, config.head_grid)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), exact, atol=5e-3, rtol=0)
 

@@ -69,6 +69,17 @@ def test_what_stands_keeps_its_id_while_the_vehicle_drives_and_turns() -> None:
         assert ids(tracker, frame, found, map_T_base) == [1, 2]
 
 
+def test_a_gap_in_the_ego_pose_leaves_the_ids_with_their_objects() -> None:
+    tracker, far_from_the_maps_origin = Tracker(), yaw_transform(0.3, x=10.0)
+    cars = boxes([(5.0, 0.0), (15.0, 0.0)])
+    for frame, map_T_base in enumerate([None, far_from_the_maps_origin, None, None, far_from_the_maps_origin]):
+        tracked = ids(tracker, frame, cars, map_T_base)
+        if frame == 1:  # the first pose may move everything
+            expected = tracked
+        elif frame > 1:
+            assert tracked == expected
+
+
 def test_a_velocity_over_ground_is_turned_with_the_vehicle() -> None:
     tracker = Tracker()
     heading_left = yaw_transform(np.pi / 2)  # base_link's x is the map's y
@@ -98,6 +109,14 @@ def test_a_short_gap_is_bridged_and_a_long_one_is_not() -> None:
     for frame in range(4, 4 + gone):
         ids(tracker, frame, boxes([]))
     assert ids(tracker, 4 + gone, boxes([(0.0, 0.0)])) == [2]
+
+
+def test_a_long_gap_without_frames_is_not_bridged_either() -> None:
+    tracker, there = Tracker(), boxes([(0.0, 0.0)])
+    oldest_ns = int(MAX_AGE_S * 1e9)
+    assert tracker.update(there, 0, None).track_ids.tolist() == [1]
+    assert tracker.update(there, oldest_ns, None).track_ids.tolist() == [1]
+    assert tracker.update(there, 2 * oldest_ns + 1, None).track_ids.tolist() == [2]
 
 
 def test_after_a_reset_no_old_id_comes_back() -> None:

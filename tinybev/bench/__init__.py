@@ -11,6 +11,7 @@ import argparse
 import importlib
 import importlib.util
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,19 @@ NEEDS_ROS: dict[str, str] = {
 }
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Keeps the lines of the epilog apart, one for each bench."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(textwrap.fill(line, width, subsequent_indent="    ") for line in text.splitlines())
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of ``tinybev bench``."""
     descriptions = [f"{name}: {_module(name).DESCRIPTION}" for name in _names() if name not in NEEDS_ROS or _has_ros()]
-    parser.epilog = "\n".join(descriptions)
+    parser.epilog = "\n".join(["benches:", *(f"  {description}" for description in descriptions)])
+    parser.description = "Measures speed; what each bench measures is listed at the end."
+    parser.formatter_class = _Help
     parser.add_argument("--only", choices=sorted(_names()), help="the one bench to run; all where it is not given")
     parser.add_argument(
         "--dataroot",
@@ -83,7 +93,8 @@ def run(args: argparse.Namespace) -> int:
     """Runs the benches that ``args.only`` asks for; returns 0.
 
     Raises:
-        UserError: a number is out of its range, or the bench that was asked for lacks its dataset or ROS.
+        UserError: a number is out of its range, the bench that was asked for lacks its dataset or ROS, or the file of
+            ``--json`` cannot be written to. What was measured before is in that file.
     """
     if args.rounds < 1 or args.threads < 0:
         raise UserError(f"--rounds and --threads: expected at least 1 and 0, got {args.rounds} and {args.threads}.")
@@ -93,11 +104,37 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"bench {args.only}: expected ROS 2 (rclpy), it is not installed; run `make setup`.")
     lacking = (() if args.dataroot else NEEDS_DATASET) + (() if _has_ros() else tuple(NEEDS_ROS))
     names = [args.only] if args.only else [name for name in _names() if name not in lacking]
-    rows = {name: _module(name).run(args) for name in names}
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({MACHINE: machine_name(), **rows}, indent=2) + "\n")
+        _check_writable(args.json)
+    rows: dict[str, Any] = {}
+    for name in names:
+        rows[name] = _module(name).run(args)
+        if args.json:
+            _write(args.json, json.dumps({MACHINE: machine_name(), **rows}, indent=2) + "\n")
     return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Before minutes of measuring: opens the file as it will be written, and leaves it as it was."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        path.open("a").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"--json {path}: expected a file that can be written to, got {error}; name another one.")
 
 
 def _names() -> list[str]:

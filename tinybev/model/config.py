@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -10,9 +11,16 @@ from dataclasses import dataclass
 
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid, Bound, count_cells
+from tinybev.types import DETECTION_CLASSES
 
 PREFIX = "tinybev-"
 """Every variant's name starts with it; where a name is asked for it may be left out."""
+_COUNTS = (
+    *("backbone_width", "neck_channels", "context_channels", "bev_stem_stride", "bev_widths", "bev_blocks"),
+    *("bev_channels", "head_channels", "agent_channels", "plan_channels", "scene_channels", "max_agents"),
+    *("motion_modes", "motion_steps", "occupancy_steps", "plan_steps"),
+)
+"""Of what there has to be at least one."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,7 @@ class StudentConfig:
     plan_steps: int = 6
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         if self.feature_stride not in (4, 8, 16):
             raise UserError(f"feature_stride: expected 4, 8 or 16, got {self.feature_stride}; choose one.")
         if any(side <= 0 or side % self.feature_stride for side in self.image_size):
@@ -95,6 +104,25 @@ class StudentConfig:
             raise UserError(f"expected one cell along z and two or more depth bins, got {heights} and {depths}.")
         if any(side % self.bev_stem_stride for side in shape):
             raise UserError(f"bev_stem_stride: expected a divisor of the grid's {shape}, got {self.bev_stem_stride}.")
+        rows, columns = self.head_grid.shape
+        if self.max_agents > (places := len(DETECTION_CLASSES) * rows * columns):
+            raise UserError(
+                f"max_agents: expected at most {places}, one of each class in each of the heads' {rows}x{columns} "
+                f"cells, got {self.max_agents}; choose fewer."
+            )
+
+    def _check_numbers(self) -> None:
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if any(count < 1 for count in (value if isinstance(value, tuple) else (value,))) or value == ():
+                raise UserError(f"{name}: expected 1 or more, got {value}; correct the configuration.")
+        if self.memory_frames < 0:
+            raise UserError(f"memory_frames: expected 0 or more, got {self.memory_frames}; 0 is a network without.")
+        for name, values in (("time_step_s", (self.time_step_s,)), ("image_std", self.image_std)):
+            if not all(0 < value < math.inf for value in values):
+                raise UserError(f"{name}: expected finite numbers above 0, got {getattr(self, name)}; correct it.")
+        if not all(map(math.isfinite, self.image_mean)):
+            raise UserError(f"image_mean: expected finite numbers, got {self.image_mean}; correct it.")
 
     @property
     def grid(self) -> BevGrid:

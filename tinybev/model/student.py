@@ -22,6 +22,9 @@ from tinybev.model.lift_splat import Lift, Lifted, Splat
 from tinybev.model.pixels import Pixels
 from tinybev.model.temporal import Memory, TemporalFusion
 
+MAX_SEED = 2**64 - 1
+"""PyTorch takes no higher one."""
+
 
 class StudentInputs(NamedTuple):
     """A batch of B frames of N cameras, in the order of ``tinybev.types.CAMERAS``.
@@ -154,10 +157,10 @@ def seeded_student(config: StudentConfig, seed: int) -> Student:
     """A student with random weights, the same ones for the same seed; the global random state is left as it was.
 
     Raises:
-        UserError: the seed is negative.
+        UserError: the seed is negative or above ``MAX_SEED``.
     """
-    if seed < 0:
-        raise UserError(f"seed: expected 0 or more, got {seed}; choose another.")
+    if not 0 <= seed <= MAX_SEED:
+        raise UserError(f"seed: expected 0 to {MAX_SEED}, got {seed}; choose another.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Student(config).eval()

@@ -38,30 +38,41 @@ class TemporalFusion(nn.Module):
         super().__init__()
         channels = config.bev_widths[0]
         self._grid = config.head_grid
+        self.cells_3XY: Tensor  # a CUDA graph may not copy from the host, so it lies on the device before
+        self.register_buffer("cells_3XY", cell_points(config.head_grid), persistent=False)
         self.fuse = conv_bn_relu((1 + config.memory_frames) * channels, channels, kernel=1)
         init_convolutions(self)
 
     def forward(self, now_BCXY: Tensor, memory: Memory) -> Tensor:
         """Fused features (B, C, X, Y)."""
-        moved = move(memory.feat_BMCXY.flatten(0, 1), memory.past_T_now_BM33.flatten(0, 1), self._grid)
+        past_T_now_B33 = memory.past_T_now_BM33.flatten(0, 1)
+        moved = move(memory.feat_BMCXY.flatten(0, 1), past_T_now_B33, self.cells_3XY, self._grid)
         moved_BMCXY = moved.unflatten(0, memory.known_BM.shape)
         known_BM111 = memory.known_BM[:, :, None, None, None] > 0
         moved_BMCXY = torch.where(known_BM111, moved_BMCXY, torch.zeros_like(moved_BMCXY))
         return now_BCXY + self.fuse(torch.cat([now_BCXY, moved_BMCXY.flatten(1, 2)], dim=1))
 
 
-def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, grid: BevGrid) -> Tensor:
+def cell_points(grid: BevGrid) -> Tensor:
+    """The centres of the cells as (x, y, 1), (3, X, Y), metres in float32."""
+    x, y = (torch.as_tensor(axis, dtype=torch.float32) for axis in grid.cell_centers())
+    return torch.stack([*torch.meshgrid(x, y, indexing="ij"), torch.ones(grid.shape)])
+
+
+def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, cells_3XY: Tensor, grid: BevGrid) -> Tensor:
     """Features of a past frame, sampled at the cells of the present one; zeros where the past grid does not reach.
 
     Places are computed in float32 whatever the features are: half precision would be off by a quarter of a metre at
     the edge of the grid.
+
+    Args:
+        feat_BCXY: on ``grid`` around where the vehicle was.
+        past_T_now_B33: as in ``Memory``.
+        cells_3XY: ``cell_points`` of the grid, on the features' device.
+        grid: of the features, and of those that are given.
     """
-    rows, columns = feat_BCXY.shape[2:]
-    device = feat_BCXY.device
-    x, y = (torch.as_tensor(axis, dtype=torch.float32, device=device) for axis in grid.cell_centers())
-    now_3XY = torch.stack([*torch.meshgrid(x, y, indexing="ij"), torch.ones(rows, columns, device=device)])
-    with torch.autocast(device.type, enabled=False):
-        past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.float(), now_3XY)
+    with torch.autocast(feat_BCXY.device.type, enabled=False):
+        past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.float(), cells_3XY)
     # grid_sample wants (column, row) with -1 and 1 at the outer edges of the first and the last cell.
     (x_min, x_max, _), (y_min, y_max, _) = grid.x_bound, grid.y_bound
     column_BXY = (past_B3XY[:, 1] - y_min) / (y_max - y_min) * 2 - 1

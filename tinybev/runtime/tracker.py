@@ -55,10 +55,12 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks = _NO_TRACKS
         self._next_id = 1
+        self._map_T_base: Array = np.eye(4)
 
     def reset(self) -> None:
-        """Forgets the tracks; ids go on, so that no id ever means two objects."""
+        """Forgets the tracks and the last pose; ids go on, so that no id ever means two objects."""
         self._tracks = _NO_TRACKS
+        self._map_T_base = np.eye(4)
 
     def update(self, detections: Detections, stamp_ns: int, map_T_base: Floats | None) -> Detections:
         """The detections with their track ids.
@@ -66,9 +68,12 @@ class Tracker:
         Args:
             detections: of one frame, best first.
             stamp_ns: of the frame, later than the frames before.
-            map_T_base: ego pose at the stamp; without it the vehicle is taken to stand still.
+            map_T_base: ego pose at the stamp; without it the vehicle is taken to stand still where it was last.
         """
-        pose = np.eye(4) if map_T_base is None else np.asarray(map_T_base, dtype=np.float64)
+        if map_T_base is not None:
+            self._map_T_base = np.asarray(map_T_base, dtype=np.float64)
+        pose = self._map_T_base
+        self._forget(stamp_ns)
         centers = detections.centers[:, :2] @ pose[:2, :2].T + pose[:2, 3]
         velocities = detections.velocities @ pose[:2, :2].T
         matched = self._match(centers, velocities, detections.class_ids, stamp_ns)
@@ -78,6 +83,17 @@ class Tracker:
         self._next_id += int(fresh.sum())
         self._keep(ids, detections.class_ids, centers, matched, stamp_ns)
         return dataclasses.replace(detections, track_ids=ids)
+
+    def _forget(self, stamp_ns: int) -> None:
+        """Drops the tracks that are too old to be seen again, however few frames came meanwhile."""
+        tracks = self._tracks
+        young = stamp_ns - tracks.seen_ns <= MAX_AGE_S * _NS_PER_S
+        self._tracks = _Tracks(
+            ids=tracks.ids[young],
+            class_ids=tracks.class_ids[young],
+            centers=tracks.centers[young],
+            seen_ns=tracks.seen_ns[young],
+        )
 
     def _match(self, centers: Array, velocities: Array, class_ids: Ints, stamp_ns: int) -> Ints:
         """For each detection the row of its track, -1 for none."""
@@ -98,11 +114,10 @@ class Tracker:
         return matched
 
     def _keep(self, ids: Ints, class_ids: Ints, centers: Array, matched: Ints, stamp_ns: int) -> None:
-        """The tracks after this frame: what was seen, and what was not but is young enough."""
+        """The tracks after this frame: what was seen, and what was not."""
         tracks = self._tracks
         unseen = np.ones(len(tracks.ids), dtype=bool)
         unseen[matched[matched >= 0]] = False
-        unseen &= stamp_ns - tracks.seen_ns <= MAX_AGE_S * _NS_PER_S
         self._tracks = _Tracks(
             ids=np.concatenate([ids, tracks.ids[unseen]]),
             class_ids=np.concatenate([class_ids, tracks.class_ids[unseen]]),

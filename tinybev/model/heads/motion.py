@@ -66,7 +66,7 @@ class MotionHead(nn.Module):
         gaussian_BAKT5 = out_BAKC[..., 1:].unflatten(-1, (self._steps, GAUSSIAN))
         straight_BA1T2 = state_BAS[:, :, None, None, -2:] * self.times_T[:, None]
         return MotionOutputs(
-            offset_BAKT2=straight_BA1T2 + gaussian_BAKT5[..., :2].cumsum(dim=3),
+            offset_BAKT2=straight_BA1T2 + gaussian_BAKT5[..., :2].float().cumsum(dim=3),
             log_sigma_BAKT2=gaussian_BAKT5[..., 2:4],
             correlation_BAKT=gaussian_BAKT5[..., 4].tanh(),
             logits_BAK=out_BAKC[..., 0],

@@ -76,6 +76,6 @@ class PlanningHead(nn.Module):
         step_BT4 = self.predict(hidden_BC).unflatten(1, (self._steps, 4))
         sine_BT, cosine_BT = step_BT4[..., 2], 1.0 + step_BT4[..., 3]
         return PlanOutputs(
-            position_BT2=STEP_SCALE_M * step_BT4[..., :2].cumsum(dim=1),
+            position_BT2=STEP_SCALE_M * step_BT4[..., :2].float().cumsum(dim=1),
             heading_BT2=torch.stack([sine_BT, cosine_BT], dim=-1),
         )

@@ -30,7 +30,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         backend: one of ``BACKENDS``.
         device: "cpu", "cuda", or "auto": cuda where PyTorch finds it and the backend can use it.
         threads: of the network on the CPU; 0 leaves the runtime's choice. Where the network is not PyTorch's, PyTorch
-            has one thread from then on, in this whole process.
+            has one thread from then on, in this whole process. Where it is PyTorch's in float32, PyTorch's
+            convolutions compute without TF32 from then on, likewise.
 
     Raises:
         UserError: a name is unknown, the backend does not run on the device, or what it needs is not there.
@@ -65,6 +66,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         return open_cuda_graphs(backend, student, where)
     if backend == "torch-bf16":
         return TorchEager(backend, "bfloat16", in_bfloat16(student), where)
+    # By default PyTorch's convolutions on a GPU round float32 to TF32, ten bits of it.
+    torch.backends.cudnn.allow_tf32 = False
     return TorchEager(backend, "float32", student, where)
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -92,9 +92,14 @@ def export_parts(
 
 def _code_digest() -> str:
     """Of what the graphs are made from: the same weights in a changed network make another export."""
-    digest = hashlib.sha256()
     exporters = (Path(parts.__file__).with_name(name) for name in _EXPORTERS)
-    for path in (*sorted(Path(model.__file__).parent.rglob("*.py")), *exporters):
+    return files_digest((*sorted(Path(model.__file__).parent.rglob("*.py")), *exporters))
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Checksum of what is in the files, one behind the other."""
+    digest = hashlib.sha256()
+    for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -14,6 +14,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Collection, Sequence
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,8 @@ import torch
 from tinybev.errors import UserError
 from tinybev.model.lift_splat import Lifted, Splat
 from tinybev.model.student import StudentInputs
-from tinybev.runtime.backends.export_cache import cached_export, export_parts
+from tinybev.runtime.backends import openvino_layers
+from tinybev.runtime.backends.export_cache import cached_export, export_parts, files_digest
 from tinybev.runtime.backends.openvino_layers import layer_modules, layers_in, module_groups
 from tinybev.runtime.backends.openvino_part import CompiledPart
 from tinybev.runtime.backends.openvino_runtime import (
@@ -41,6 +43,7 @@ from tinybev.runtime.bundle import Bundle
 
 INT8 = "openvino-int8"
 INT8_FOLDER = "int8"
+"""How the names of the folders of quantized parts begin."""
 KEPT_FILE = "kept.json"
 """Says which modules stayed in floating point."""
 KEPT = ("planning_head", "bev_stem", "bev_encoder.stages.0")
@@ -95,8 +98,16 @@ def is_calibrated(bundle: Bundle) -> bool:
 
 
 def int8_folder(bundle: Bundle) -> Path:
-    """Where the quantized parts of a bundle are kept."""
-    return _float_folder(bundle) / INT8_FOLDER
+    """Where the quantized parts of a bundle are kept: what was quantized by other code or another NNCF lies elsewhere.
+
+    Where NNCF is not installed, the folder is one that a machine with any version of it has filled.
+    """
+    folder = _float_folder(bundle)
+    name = f"{INT8_FOLDER}-{files_digest([Path(__file__), Path(openvino_layers.__file__)])[:16]}-nncf-"
+    try:
+        return folder / (name + metadata.version("nncf"))
+    except metadata.PackageNotFoundError:
+        return max(folder.glob(f"{name}*"), default=folder / f"{name}any")
 
 
 class Calibration:

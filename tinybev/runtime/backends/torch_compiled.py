@@ -13,6 +13,7 @@ from tinybev.model.student import Student
 from tinybev.runtime.backends.parts import Part, student_parts
 from tinybev.runtime.backends.parts_runner import PartsBackend
 from tinybev.runtime.backends.reduced_precision import in_bfloat16
+from tinybev.runtime.backends.torch_device import check_bfloat16
 
 WARM_UP_RUNS = 3
 """Before a graph is recorded: libraries choose their kernels and take their memory in the first runs."""
@@ -35,10 +36,11 @@ def open_cuda_graphs(name: str, student: Student, device: torch.device) -> Parts
     """The student as two recorded CUDA graphs.
 
     Raises:
-        UserError: the device is no GPU.
+        UserError: the device is no GPU, or one without bfloat16.
     """
     if device.type != "cuda":
         raise UserError(f"backend {name!r}: expected a GPU, got device {device.type}; choose openvino or torch.")
+    check_bfloat16(device, f"backend {name!r}", "torch")
     config, parts = student.config, student_parts(in_bfloat16(student).to(device))
     run_image, run_bev = (_Recorded(part, device) for part in parts)
     return PartsBackend(name, "bfloat16", config, run_image, run_bev, device)

@@ -28,7 +28,7 @@ def decode_map(logits_BKXY: Tensor, grid: BevGrid, threshold: float, *, segments
             found.append(
                 MapSegment(
                     map_class=map_class,
-                    points=grid.cell_to_metric(line.points + 0.5),
+                    points=grid.cell_to_metric(line.points),
                     score=float(probability_XY[line.cells[:, 0], line.cells[:, 1]].mean()),
                     closed=line.closed,
                 )

@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tinybev.geometry import Array
+from tinybev.runtime.decode.cell_borders import moved_to_borders
 from tinybev.runtime.decode.thinning import CROSSINGS_C, Mask, neighbourhood_codes, thin
 
 MIN_LINE_CELLS = 4
 """Shorter lines, in cells, are specks."""
 MIN_AREA_CELLS = 16.0
-"""Smaller areas, in cells, are specks."""
+"""Smaller areas, in cells, are specks; they are measured through the centres of their outermost cells."""
 TOLERANCE_CELLS = 0.8
 """How far a simplified polyline may run from the cells it stands for."""
 
@@ -23,12 +25,12 @@ class CellPolyline(NamedTuple):
     """A polyline in cells.
 
     Attributes:
-        points: (P, 2) row and column of its corners.
+        points: (P, 2) row and column of its corners, of which a cell's centre is at its integer + 0.5.
         cells: (Q, 2) row and column of every cell it passes.
         closed: whether the last point connects to the first.
     """
 
-    points: NDArray[np.int64]
+    points: Array
     cells: NDArray[np.int64]
     closed: bool
 
@@ -43,23 +45,23 @@ def center_lines(mask: Mask) -> Iterator[CellPolyline]:
         ends = np.flatnonzero(is_end[cells[:, 0], cells[:, 1]])
         if len(ends) == 0:
             if len(cells) >= 2 * MIN_LINE_CELLS:
-                yield CellPolyline(_simplified(cells, closed=True), cells, closed=True)
+                yield CellPolyline(_simplified(cells, closed=True) + 0.5, cells, closed=True)
             continue
         # A contour goes along the line and back: from one end to the other is half of it.
         from_end = np.roll(cells, -int(ends[0]), axis=0)
         others = np.flatnonzero(is_end[from_end[:, 0], from_end[:, 1]] & (from_end != from_end[0]).any(axis=1))
         one_way = from_end[: int(others[0]) + 1] if len(others) else from_end[: len(from_end) // 2 + 1]
         if len(one_way) >= MIN_LINE_CELLS:
-            yield CellPolyline(_simplified(one_way, closed=False), one_way, closed=False)
+            yield CellPolyline(_simplified(one_way, closed=False) + 0.5, one_way, closed=False)
 
 
 def outlines(mask: Mask) -> Iterator[CellPolyline]:
-    """The outlines of the areas in a mask (X, Y) of 0 and 1, and of the holes in them."""
+    """The outlines of the areas in a mask (X, Y) of 0 and 1, and of the holes in them, along the borders of cells."""
     contours, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    for contour in contours:
-        if cv2.contourArea(contour) >= MIN_AREA_CELLS:
-            cells = _row_column(contour)
-            yield CellPolyline(_simplified(cells, closed=True), cells, closed=True)
+    areas = [_row_column(contour) for contour in contours if cv2.contourArea(contour) >= MIN_AREA_CELLS]
+    borders = moved_to_borders([_simplified(cells, closed=True) for cells in areas])
+    for cells, border in zip(areas, borders, strict=True):
+        yield CellPolyline(border, cells, closed=True)
 
 
 def _outer_contours(mask: Mask) -> Iterator[NDArray[np.int64]]:
