@@ -26,10 +26,12 @@ from tinybev.types import CAMERAS
 from tinybev_ros.bag import BagMessage
 from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.complaints import Complaints
-from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, msg_to_transform
+from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp
 from tinybev_ros.ego import EgoTracker
 from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
 from tinybev_ros.goal import GoalKeeper
+from tinybev_ros.heard_odometry import take_odometry
+from tinybev_ros.heard_transforms import take_transforms
 from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
 
 
@@ -70,6 +72,7 @@ class BagFrames:
 
     def __init__(self, bag: MessageSource, config: NodeConfig, complaints: Complaints) -> None:
         self._bag, self._complaints = bag, complaints
+        self._base_frame = config.base_frame
         self._wait_ns = round(config.input_wait * 1e9)
         self._image_of = {fill_template(config.image_topic, camera): camera for camera in CAMERAS}
         self._info_of = {fill_template(config.camera_info_topic, camera): camera for camera in CAMERAS}
@@ -122,33 +125,35 @@ class BagFrames:
 
     def _take_in(self, message: BagMessage) -> list[CameraSet[Any]]:
         """Learns from one message; the sets that are ready with it."""
-        if message.topic in self._image_of:
-            image = deserialize_message(message.data, self._image_type)
-            stamp_ns = msg_to_stamp(image.header.stamp)
-            return self._assembler.push(self._image_of[message.topic], stamp_ns, image, message.stamp_ns)
+        damage = f"{message.topic} message"
         try:
-            self._learn(message)
-        except ValueError as error:
-            self._complaints.raise_about(message.topic, f"{error}; it is ignored.")
-        return []
+            if message.topic in self._image_of:
+                image = deserialize_message(message.data, self._image_type)
+            else:
+                self._learn(message)
+        except RuntimeError as error:  # rclpy's RMWError, which has no public name
+            said = str(error).splitlines()[0]
+            self._complaints.raise_about(damage, f"expected one that can be deserialized, got {said}; it is skipped.")
+            return []
+        self._complaints.settle(damage)
+        if message.topic not in self._image_of:
+            return []
+        stamp_ns = msg_to_stamp(image.header.stamp)
+        return self._assembler.push(self._image_of[message.topic], stamp_ns, image, message.stamp_ns)
 
     def _learn(self, message: BagMessage) -> None:
         if message.topic in self._info_of:
             self._calibrations.set(self._info_of[message.topic], deserialize_message(message.data, CameraInfo))
         elif message.topic == ODOMETRY:
             odometry = deserialize_message(message.data, Odometry)
-            twist, stamp_ns = odometry.twist.twist, msg_to_stamp(odometry.header.stamp)
-            pose = msg_to_pose(odometry.pose.pose)
-            self._ego.add_odometry(msg_to_frame_id(odometry.header), stamp_ns, pose, twist.linear.x, twist.angular.z)
+            take_odometry(odometry, self._ego, self._base_frame, self._complaints)
         elif message.topic == GOAL:
             goal = deserialize_message(message.data, PoseStamped)
-            self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
+            try:
+                self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
+                self._complaints.settle(GOAL)
+            except ValueError as error:
+                self._complaints.raise_about(GOAL, f"{error}; it is ignored.")
         else:
-            for transform in deserialize_message(message.data, TFMessage).transforms:
-                parent, child = msg_to_frame_id(transform.header), transform.child_frame_id.lstrip("/")
-                parent_T_child = msg_to_transform(transform.transform)
-                if message.topic == TF_STATIC:
-                    self._transforms.set_static(parent, child, parent_T_child)
-                else:
-                    stamp_ns = msg_to_stamp(transform.header.stamp)
-                    self._transforms.set_dynamic(parent, child, stamp_ns, parent_T_child)
+            transforms = deserialize_message(message.data, TFMessage)
+            take_transforms(transforms, message.topic == TF_STATIC, self._transforms, self._complaints)

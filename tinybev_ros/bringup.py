@@ -6,18 +6,16 @@ Pure data, without rclpy and without launch, so that either can read it.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import yaml
-from rosbags.interfaces import QosReliability
 
 import tinybev_ros
 from tinybev.config import PARAMETERS, fill_template
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
-from tinybev_ros.bag import open_bag
+from tinybev_ros.parameter_file import parameters_for
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -97,7 +95,8 @@ def processes(values: Mapping[str, str]) -> list[Process]:
     common: dict[str, ParameterValue] = {"use_sim_time": sim_time}
     log_level = chosen["log_level"]
     params_file = Path(chosen["params_file"]) if chosen["params_file"] else share("config/tinybev.yaml")
-    told = _told_parameters(params_file, chosen["name"])
+    full_name = "/".join(["", *filter(None, chosen["namespace"].split("/")), chosen["name"]])
+    told = {spec.name: spec.default for spec in PARAMETERS.values()} | parameters_for(params_file, full_name)
     image_topics = [fill_template(str(told["image_topic"]), camera) for camera in CAMERAS]
     node = dict(common)
     if chosen["bundle"]:
@@ -192,32 +191,23 @@ def _checked(values: Mapping[str, str]) -> dict[str, str]:
     return chosen
 
 
-def _told_parameters(params_file: Path, name: str) -> dict[str, object]:
-    """The node's parameters as the file gives them, and their defaults.
-
-    Raises:
-        UserError: the file is no YAML of ROS parameters.
-    """
-    try:
-        sections = yaml.safe_load(params_file.read_text())
-        told = {
-            parameter: value
-            for node in ("/**", name, f"/{name}")
-            for parameter, value in (sections.get(node) or {}).get("ros__parameters", {}).items()
-        }
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"params_file: expected YAML with ros__parameters, {params_file} is none ({reason}); "
-            "begin with a copy of config/tinybev.yaml."
-        ) from error
-    return {spec.name: spec.default for spec in PARAMETERS.values()} | told
-
-
 def _playback_parameters(
     bag_path: Path, rate: float, image_topics: list[str], told: Mapping[str, object]
 ) -> dict[str, ParameterValue]:
-    """What playing a bag changes in the node's parameters."""
+    """What playing a bag changes in the node's parameters.
+
+    Raises:
+        UserError: the bag cannot be read, or is played too slowly.
+    """
+    try:  # only here: `ros2 launch` may run in a Python that lacks what a recording needs
+        from rosbags.interfaces import QosReliability
+
+        from tinybev_ros.bag import open_bag
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"bag: a recording needs the Python module {error.name!r}, which {sys.executable} lacks; start with the "
+            'Python of your virtual environment: python "$(command -v ros2)" launch ...'
+        ) from error
     changed: dict[str, ParameterValue] = {}
     with open_bag(bag_path) as bag:
         profiles = [profile for name in image_topics if name in bag.topics for profile in bag.topics[name].offered_qos]

@@ -28,9 +28,11 @@ from tinybev_ros.bag import open_bag
 from tinybev_ros.bag_writer import BagFormat, writing_bag
 from tinybev_ros.bringup import Process, processes
 from tinybev_ros.diagnostics import Report
+from tinybev_ros.optional_modules import absence_as_user_error
 from tinybev_ros.outputs import OUTPUTS
 from tinybev_ros.recorder import Recorder
 from tinybev_ros.replay_pictures import Pictures, draw_replay
+from tinybev_ros.this_machine import keep_to_this_machine
 from tinybev_ros.up import running, stop
 
 NODE = "tinybev"
@@ -86,8 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns 0 when at least one frame came out of the node."""
-    # A recording's clock and transforms must not reach the robots of this network.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_this_machine()
     recording = prepare_input(args)
     print(f"demo: playing {recording.source}, {recording.duration_s:.1f} s, {recording.cameras} cameras")
     graph = processes(
@@ -104,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
         print("demo: in Foxglove, open the connection ws://127.0.0.1:8765 and import config/foxglove_layout.json")
     output_bag = args.out / "outputs"
     said, received = play_and_record(graph, recording, output_bag, endless=args.loop)
-    pictures = draw_replay(recording.bag, output_bag, NODE, args.out)
     write_json(args.out / "summary.json", summary(recording, said, received))
+    pictures = draw_replay(recording.bag, output_bag, NODE, args.out)
     print_outcome(said, pictures, args.out)
     return 0 if pictures.frames else 1
 
@@ -123,8 +124,9 @@ def prepare_input(args: argparse.Namespace) -> Input:
     dataroot, version = args.dataroot, args.version
     if dataroot is None:
         dataroot, version = built_in_world(args), BUILT_IN_VERSION
-    from tinybev_ros.nuscenes2bag import convert_scene  # the devkit is only needed here
-    from tinybev_ros.nuscenes_dataset import open_dataset
+    with absence_as_user_error():
+        from tinybev_ros.nuscenes2bag import convert_scene  # the devkit is only needed here
+        from tinybev_ros.nuscenes_dataset import open_dataset
 
     nusc = open_dataset(dataroot, version)
     scene = args.scene or nusc.scene[0]["name"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from bisect import insort
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from tinybev.geometry import Array, invert, wrap_angle, yaw_of
 from tinybev.transform_buffer import NANOSECONDS, TransformBuffer, TransformUnknownError
 from tinybev.types import EGO_STATUS_S, EgoStatus
+from tinybev_ros.pose_patience import PosePatience
 
 EXTRAPOLATE_S = 0.6
 """How far past the newest pose the motion is continued: recordings exist with poses at 2 Hz only."""
@@ -27,10 +30,12 @@ class EgoPoses:
     Attributes:
         frame: the frame they are in: the map's, odometry's, or empty where no pose is known.
         by_stamp: ``frame_T_base`` (4, 4) at each stamp; a stamp without a pose has no entry.
+        late: poses have come too late to be waited for, or too seldom; the motion was continued where need was.
     """
 
     frame: str
     by_stamp: dict[int, Array]
+    late: bool = False
 
 
 class EgoTracker:
@@ -48,26 +53,35 @@ class EgoTracker:
         self._odometry = TransformBuffer()
         self._odometry_frame = ""
         self._twists: list[tuple[int, float, float]] = []
+        self._patience = PosePatience()
         self._lock = threading.Lock()
 
     def add_odometry(
         self, frame: str, stamp_ns: int, odom_T_base: Array, speed_mps: float, yaw_rate_rps: float
-    ) -> None:
-        """One odometry message: pose in ``frame``, forward speed and yaw rate in base_link."""
+    ) -> bool:
+        """One odometry message: pose in ``frame``, forward speed and yaw rate in base_link.
+
+        Returns:
+            Whether the motion is used: both numbers are finite. The pose is in any case.
+        """
+        motion_is_known = math.isfinite(speed_mps) and math.isfinite(yaw_rate_rps)
         with self._lock:
             if frame != self._odometry_frame:
                 self._odometry = TransformBuffer()
                 self._odometry_frame = frame
-            if self._twists and stamp_ns < self._twists[-1][0] - NANOSECONDS:  # the clock jumped back
-                self._twists.clear()
-            insort(self._twists, (stamp_ns, speed_mps, yaw_rate_rps))
-            oldest_ns = self._twists[-1][0] - int(TWIST_HISTORY_S * NANOSECONDS)
-            while self._twists[0][0] < oldest_ns:
-                del self._twists[0]
+            if motion_is_known:
+                self._add_twist(stamp_ns, speed_mps, yaw_rate_rps)
         self._odometry.set_dynamic(frame, self._base_frame, stamp_ns, odom_T_base)
+        self.look_for_poses()
+        return motion_is_known
+
+    def look_for_poses(self) -> None:
+        """To be called when transforms have come, so that it is known which poses come in time."""
+        self._patience.look()
 
     def poses(self, stamps_ns: list[int], wait_s: float) -> EgoPoses:
-        """The poses at some stamps, all from one source; waits up to ``wait_s`` for the newest of them."""
+        """The poses at some stamps, all from one source; waits up to ``wait_s`` for the newest of them, unless those
+        of the frames before came later than that."""
         poses: dict[int, Array] = {}
         deadline = time.monotonic() + wait_s
         newest_ns = max(stamps_ns)
@@ -78,11 +92,16 @@ class EgoTracker:
             frame, buffer = self._source(newest_ns)
         if buffer is None:
             return EgoPoses("", poses)
+        if wait_s > 0:
+            self._patience.ask(partial(self._knows, frame, buffer, newest_ns), deadline)
+        late = self._patience.ended
         for stamp_ns in sorted(stamps_ns, reverse=True):
-            remaining_s = max(0.0, deadline - time.monotonic()) if stamp_ns == newest_ns else 0.0
+            awaited = stamp_ns == newest_ns and not late
+            remaining_s = max(0.0, deadline - time.monotonic()) if awaited else 0.0
             with suppress(TransformUnknownError):
                 poses[stamp_ns] = buffer.wait_for(frame, self._base_frame, stamp_ns, remaining_s, EXTRAPOLATE_S)
-        return EgoPoses(frame, poses)
+        self._patience.look()  # where it came in the meantime, before whoever brought it could say so
+        return EgoPoses(frame, poses, late)
 
     def status(self, stamp_ns: int) -> EgoStatus | None:
         """Motion up to a stamp: means of odometry's twist, or differences of poses where the twist is absent or always
@@ -102,6 +121,14 @@ class EgoTracker:
         earlier = _mean(seconds, twists[:, 1], -2 * EGO_STATUS_S, -EGO_STATUS_S)
         return EgoStatus(speed, yaw_rate, (speed - earlier) / EGO_STATUS_S)
 
+    def _add_twist(self, stamp_ns: int, speed_mps: float, yaw_rate_rps: float) -> None:
+        if self._twists and stamp_ns < self._twists[-1][0] - NANOSECONDS:  # the clock jumped back
+            self._twists.clear()
+        insort(self._twists, (stamp_ns, speed_mps, yaw_rate_rps))
+        oldest_ns = self._twists[-1][0] - int(TWIST_HISTORY_S * NANOSECONDS)
+        while self._twists[0][0] < oldest_ns:
+            del self._twists[0]
+
     def _status_from_poses(self, stamp_ns: int) -> EgoStatus | None:
         frame, buffer = self._source(stamp_ns)
         if buffer is None:
@@ -119,6 +146,14 @@ class EgoTracker:
         yaw_rate = float(wrap_angle(yaw_of(motions[0][:3, :3]))) / EGO_STATUS_S
         acceleration = (speeds[0] - speeds[1]) / EGO_STATUS_S if len(speeds) == 2 else 0.0
         return EgoStatus(speeds[0], yaw_rate, acceleration)
+
+    def _knows(self, frame: str, buffer: TransformBuffer, stamp_ns: int) -> bool:
+        """Whether a pose is known without continuing the motion."""
+        try:
+            buffer.lookup(frame, self._base_frame, stamp_ns)
+        except TransformUnknownError:
+            return False
+        return True
 
     def _source(self, stamp_ns: int) -> tuple[str, TransformBuffer | None]:
         """The frame the pose at a stamp is known in and the buffer that knows it, the tree before odometry.

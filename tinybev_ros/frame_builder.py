@@ -9,9 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from tinybev.config import NodeConfig, fill_template
 from tinybev.errors import UserError
@@ -25,7 +27,9 @@ from tinybev_ros.conversions import compressed_msg_to_image, msg_to_frame_id, ms
 from tinybev_ros.ego import EgoPoses, EgoTracker
 from tinybev_ros.goal import GoalKeeper
 
-EGO_SUBJECT, GOAL_SUBJECT = "ego pose", "goal"
+EGO_SUBJECT, LATE_SUBJECT, GOAL_SUBJECT = "ego pose", "ego pose delay", "goal"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -76,11 +80,9 @@ class FrameBuilder:
         poses = self._poses([stamped.stamp_ns for stamped in camera_set.items.values()])
         images = {}
         for camera, stamped in camera_set.items.items():
-            try:
-                images[camera] = self._camera_frame(camera, stamped.stamp_ns, stamped.payload, poses)
-                self._complaints.settle(camera)
-            except UserError as error:
-                self._complaints.raise_about(camera, str(error))
+            image = self._camera_frame(camera, stamped.stamp_ns, stamped.payload, poses)
+            if image is not None:
+                images[camera] = image
         if not images:
             return None
         stamp_ns = max(image.stamp_ns for image in images.values())
@@ -103,36 +105,66 @@ class FrameBuilder:
 
     def _camera_frame(
         self, camera: str, stamp_ns: int, message: CompressedImage | Image, poses: EgoPoses
-    ) -> CameraFrame:
-        info = self._calibrations.wait_for(camera, self._patience_s(camera))
-        if info is None:
-            topic = fill_template(self._config.camera_info_topic, camera)
-            raise UserError(f"no calibration: expected sensor_msgs/CameraInfo on {topic}, nothing came; publish it.")
-        intrinsics, image_size = msg_to_intrinsics(info)
-        image: bytes | NDArray
-        image = raw_msg_to_image(message) if isinstance(message, Image) else compressed_msg_to_image(message)
+    ) -> CameraFrame | None:
+        """None where something is missing; whatever it is is complained about, each thing on its own."""
+        info = self._attempt(f"{camera} camera info", partial(self._camera_info, camera))
+        calibration = None
+        if info is not None:
+            calibration = self._attempt(f"{camera} calibration", partial(msg_to_intrinsics, info))
+        image: bytes | NDArray | None
+        if isinstance(message, Image):
+            image = self._attempt(f"{camera} image", partial(raw_msg_to_image, message))
+        else:
+            image = compressed_msg_to_image(message)
+        base_T_camera = None
+        optical_frame = self._attempt(f"{camera} frame_id", partial(self._optical_frame, camera, message))
+        if optical_frame is not None:
+            base_T_camera = self._attempt(f"{camera} mounting", partial(self._mounting, camera, optical_frame))
+        if calibration is None or image is None or base_T_camera is None:
+            return None
+        intrinsics, image_size = calibration
         return CameraFrame(
             camera=camera,
             stamp_ns=stamp_ns,
             image=image,
             intrinsics=intrinsics,
             image_size=image_size,
-            base_T_camera=self._mounting(camera, message),
+            base_T_camera=base_T_camera,
             map_T_base=poses.by_stamp.get(stamp_ns),
         )
 
-    def _mounting(self, camera: str, message: CompressedImage | Image) -> Array:
-        named = fill_template(self._config.camera_frame, camera)
-        frame = named or msg_to_frame_id(message.header)
+    def _attempt(self, subject: str, step: Callable[[], T]) -> T | None:
+        """What the step gives; None, and a complaint about ``subject``, where it raises a UserError."""
+        try:
+            done = step()
+        except UserError as error:
+            self._complaints.raise_about(subject, str(error))
+            return None
+        self._complaints.settle(subject)
+        return done
+
+    def _camera_info(self, camera: str) -> CameraInfo:
+        info = self._calibrations.wait_for(camera, self._patience_s(f"{camera} camera info"))
+        if info is None:
+            topic = fill_template(self._config.camera_info_topic, camera)
+            raise UserError(f"expected sensor_msgs/CameraInfo on {topic}, nothing came; publish it.")
+        return info
+
+    def _optical_frame(self, camera: str, message: CompressedImage | Image) -> str:
+        frame = fill_template(self._config.camera_frame, camera) or msg_to_frame_id(message.header)
         if not frame:
-            raise UserError("its images carry no frame_id; set the parameter camera_frame to its optical frame.")
+            raise UserError("its images carry none; set the parameter camera_frame to its optical frame.")
+        return frame
+
+    def _mounting(self, camera: str, optical_frame: str) -> Array:
+        base_frame = self._config.base_frame
         try:
             # What is fixed needs no stamp: the newest transform is as good as any.
-            return self._transforms.wait_for(self._config.base_frame, frame, None, self._patience_s(camera))
+            return self._transforms.wait_for(base_frame, optical_frame, None, self._patience_s(f"{camera} mounting"))
         except TransformUnknownError:
             raise UserError(
-                f"no mounting: expected a transform from {self._config.base_frame} to {frame} on /tf_static or /tf, "
-                "none came; publish it, or set camera_frame or calibration_file."
+                f"expected a transform from {base_frame} to {optical_frame} on /tf_static or /tf, none came; publish "
+                "it, or set camera_frame or calibration_file."
             ) from None
 
     def _poses(self, stamps_ns: list[int]) -> EgoPoses:
@@ -144,6 +176,14 @@ class FrameBuilder:
             self._complaints.raise_about(
                 EGO_SUBJECT, f"expected {expected}, at the stamps of the images, it lacks; frames are used without it."
             )
+        if poses.late:
+            self._complaints.raise_about(
+                LATE_SUBJECT,
+                f"expected poses within {self._config.input_wait:g} s of the images, they come later or more seldom; "
+                "frames go on with the last motion and do not wait, raise input_wait where they are only late.",
+            )
+        else:
+            self._complaints.settle(LATE_SUBJECT)
         return poses
 
     def _goal_at(self, stamp_ns: int, pose_frame: str, map_T_base: Array | None) -> Goal:

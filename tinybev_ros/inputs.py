@@ -27,10 +27,12 @@ from tinybev.types import CAMERAS
 from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.camera_sync import RevolutionSynchronizer, Subscriber
 from tinybev_ros.complaints import Complaints
-from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp, msg_to_transform
+from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose
 from tinybev_ros.ego import EgoTracker
 from tinybev_ros.fixed_transforms import FixedTransform
 from tinybev_ros.goal import GoalKeeper
+from tinybev_ros.heard_odometry import take_odometry
+from tinybev_ros.heard_transforms import take_transforms
 from tinybev_ros.statistics import Snapshot, Statistics, SyncCounts
 from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
 
@@ -212,27 +214,11 @@ class Inputs:
             callback(camera, message)
 
     def _on_tf(self, static: bool, message: TFMessage) -> None:
-        for transform in message.transforms:
-            parent, child = msg_to_frame_id(transform.header), transform.child_frame_id.lstrip("/")
-            try:
-                parent_T_child = msg_to_transform(transform.transform)
-            except ValueError as error:
-                self._complaints.raise_about(f"transform {parent} -> {child}", f"{error}; it is ignored.")
-                continue
-            if static:
-                self.transforms.set_static(parent, child, parent_T_child)
-            else:
-                self.transforms.set_dynamic(parent, child, msg_to_stamp(transform.header.stamp), parent_T_child)
+        take_transforms(message, static, self.transforms, self._complaints)
+        self.ego.look_for_poses()
 
     def _on_odometry(self, message: Odometry) -> None:
-        try:
-            pose = msg_to_pose(message.pose.pose)
-        except ValueError as error:
-            self._complaints.raise_about("odometry", f"{error}; it is ignored.")
-            return
-        twist = message.twist.twist
-        stamp_ns = msg_to_stamp(message.header.stamp)
-        self.ego.add_odometry(msg_to_frame_id(message.header), stamp_ns, pose, twist.linear.x, twist.angular.z)
+        take_odometry(message, self.ego, self._config.base_frame, self._complaints)
 
     def _on_goal(self, message: PoseStamped) -> None:
         try:

@@ -1,7 +1,7 @@
 """Results -> MarkerArray, for RViz and Foxglove.
 
 Boxes are wireframes, one LINE_LIST per class: nothing filled hides the camera views they are projected into, and a
-hundred boxes are ten markers. Markers live for ``LIFETIME_NS`` and every array starts by deleting the one before, so
+hundred boxes are ten markers. Markers live for ``LIFETIME_S`` and every array starts by deleting the one before, so
 what is no longer seen disappears at the next frame and also when the frames stop.
 """
 
@@ -28,7 +28,8 @@ from tinybev_ros.conversions import points_to_msg
 
 Color = tuple[float, float, float]
 
-LIFETIME_NS = 500_000_000
+LIFETIME_S = 1
+"""Longer than the time between two frames of a recording at 2 Hz, or they would blink."""
 GROUND_Z = 0.05
 """Lines on the ground are drawn this much above it, metres, so that a ground plane does not swallow them."""
 UNTRAINED_TEXT = "UNTRAINED WEIGHTS"
@@ -150,7 +151,7 @@ def _marker(header: Header, namespace: str, marker_id: int, kind: int, color: Co
         pose=Pose(orientation=Quaternion(w=1.0)),
         scale=Vector3(x=width),
         color=ColorRGBA(r=red, g=green, b=blue, a=1.0),
-        lifetime=Duration(nanosec=LIFETIME_NS),
+        lifetime=Duration(sec=LIFETIME_S),
     )
 
 

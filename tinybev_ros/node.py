@@ -6,7 +6,6 @@ the pipeline and publishes through ``outputs``. With the parameter ``autostart``
 
 from __future__ import annotations
 
-import re
 import signal
 import sys
 import traceback
@@ -20,9 +19,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
-from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
@@ -36,6 +33,7 @@ from tinybev_ros.fixed_transforms import FixedTransform, load_fixed_transforms
 from tinybev_ros.frame_builder import FrameBuilder
 from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, check_topics
 from tinybev_ros.outputs import Publishers
+from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.statistics import Statistics
 from tinybev_ros.worker import Worker
 
@@ -43,14 +41,6 @@ NAME = "tinybev"
 DIAGNOSTICS_PERIOD_S = 1.0
 LAST_WORD_TIMEOUT = Duration(seconds=1)
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = "unconfigured", "inactive", "active", "finalized"
-REFUSED_ARGUMENTS = (
-    rclpy_implementation.RCLError,
-    rclpy_implementation.UnknownROSArgsError,
-    NameValidationException,
-    ParameterException,
-    ValueError,
-)
-"""What rclpy raises about a parameter file, a name or another argument that it cannot take."""
 
 
 class TinybevNode(LifecycleNode):
@@ -242,12 +232,12 @@ def main(args: Sequence[str] | None = None) -> int:
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, stop)
     try:
-        # Our own handlers: rclpy's would shut the context down before the node has said its last word.
-        rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
-        node = TinybevNode()
-    except REFUSED_ARGUMENTS as error:
-        rclpy.try_shutdown()
-        print(f"{NAME}: cannot start: {_reason(error)}; correct the arguments after --ros-args.", file=sys.stderr)
+        with refused_as_user_error():
+            # Our own handlers: rclpy's would shut the context down before the node has said its last word.
+            rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
+            node = TinybevNode()
+    except UserError as error:
+        print(f"{NAME}: {error}", file=sys.stderr)
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -263,11 +253,6 @@ def main(args: Sequence[str] | None = None) -> int:
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
-
-
-def _reason(error: Exception) -> str:
-    """rclpy's message in one line, without the places in its source."""
-    return re.sub(r",? at /\S+:\d+", "", " ".join(str(error).split())).rstrip(" .")
 
 
 if __name__ == "__main__":

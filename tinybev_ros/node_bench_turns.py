@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from tinybev.errors import UserError
 from tinybev.runtime.options import AUTO, BACKENDS
 from tinybev_ros.node_bench_play import NodeOptions, Play, play
 from tinybev_ros.node_bench_recording import Recording, recording_for
+from tinybev_ros.this_machine import keep_to_this_machine
 
 WARM_UP_S = 3.0
 """Of a recording, left out of ages and rates: the rig is learnt, and the network runs for the first time."""
@@ -116,8 +116,7 @@ def measure(settings: Settings) -> Measured:
     Raises:
         UserError: the recording cannot be read, or no backend can run.
     """
-    # A recording's clock and transforms must not reach the robots of this network.
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_this_machine()
     recording = recording_for(settings.bag)
     plays: dict[str, list[Play]] = {name: [] for name in settings.backends}
     absent: dict[str, str] = {}

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -62,7 +63,9 @@ class Outcome:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``tinybev run``."""
-    parser.add_argument("--bundle", required=True, help="weights and manifest: a folder, or untrained:VARIANT[:SEED]")
+    parser.add_argument(
+        "--bundle", required=True, help="weights and manifest: a folder, shipped:mini, or untrained:VARIANT[:SEED]"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--bags", nargs="+", type=Path, help="rosbag2 folders, or .mcap or .db3 files")
     source.add_argument("--dataroot", type=Path, help="folder of a nuScenes-format dataset, in place of bags")
@@ -190,9 +193,9 @@ def run_job(job: Job) -> Outcome:
             pipeline = _PIPELINES[job.config] = Pipeline(load_bundle(job.config.bundle), pipeline_options(job.config))
         summary = _run_recording(job, pipeline)
     except UserError as error:
-        job.out.mkdir(parents=True, exist_ok=True)
-        (job.out / FAILURE).write_text(f"{error}\n")
-        return Outcome(0, str(error))
+        return _failed(job, str(error))
+    except Exception as error:  # whatever it is, the other recordings can do without this one
+        return _failed(job, f"{type(error).__name__}: {error}", traceback.format_exc())
     (job.out / FAILURE).unlink(missing_ok=True)
     unfinished = job.out / f".{SUMMARY}"
     unfinished.write_text(json.dumps(summary, indent=1) + "\n")
@@ -200,10 +203,16 @@ def run_job(job: Job) -> Outcome:
     return Outcome(summary["frames"])
 
 
+def _failed(job: Job, sentence: str, details: str = "") -> Outcome:
+    job.out.mkdir(parents=True, exist_ok=True)
+    (job.out / FAILURE).write_text(f"{sentence}\n{details}")
+    return Outcome(0, sentence)
+
+
 def _run_recording(job: Job, pipeline: Pipeline) -> dict[str, Any]:
     """Writes the bag of results; its summary."""
-    said: list[str] = []
-    complaints = Complaints(said.append)
+    said: dict[str, None] = {}  # what comes and goes is told every time, and kept once
+    complaints = Complaints(said.setdefault)
     times: list[StageTimes] = []
     sets = 0
     pipeline.start_anew()
@@ -241,5 +250,5 @@ def _run_recording(job: Job, pipeline: Pipeline) -> dict[str, Any]:
             stage.name: round(float(np.median([getattr(time, stage.name) for time in times])), 3)
             for stage in fields(StageTimes)
         },
-        "complaints": said,
+        "complaints": list(said),
     }

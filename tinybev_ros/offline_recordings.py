@@ -1,6 +1,7 @@
 """What ``tinybev run`` reads: a bag, or a scene of a nuScenes-format dataset as ``tinybev bag`` would write it.
 
-A scene's messages are made as they are read, so no bag is written in between, and both give the same results.
+A scene's messages are made as they are read, so no bag is written in between, and both give the same results. The
+devkit, and what imports it, is imported where a scene is read: bags are read without it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nuscenes.nuscenes import NuScenes
-from nuscenes.utils.splits import get_scenes_of_split
 from rosbags.typesys import Stores, get_typestore
 
 from tinybev.errors import UserError
 from tinybev_ros.bag import BagMessage, open_bag
 from tinybev_ros.bag_frames import MessageSource
-from tinybev_ros.nuscenes2bag import ConversionReport, scene_messages
-from tinybev_ros.nuscenes_dataset import find_scene, open_dataset, scene_readings
+from tinybev_ros.optional_modules import absence_as_user_error
 from tinybev_ros.topics import camera_image_topic
+
+if TYPE_CHECKING:
+    from nuscenes.nuscenes import NuScenes
 
 
 class Recording(Protocol):
@@ -103,6 +104,8 @@ class SceneMessages:
     """
 
     def __init__(self, nusc: NuScenes, name: str) -> None:
+        from tinybev_ros.nuscenes_dataset import find_scene, scene_readings
+
         self._nusc, self._scene = nusc, find_scene(nusc, name)
         self._readings = scene_readings(nusc, self._scene)
         if not self._readings:
@@ -114,6 +117,8 @@ class SceneMessages:
 
     def messages(self, topics: Sequence[str]) -> Iterator[BagMessage]:
         """Those of ``topics``."""
+        from tinybev_ros.nuscenes2bag import ConversionReport, scene_messages
+
         typestore = get_typestore(Stores.ROS2_HUMBLE)
         report = ConversionReport(self._scene["name"], self.path)
         for message in scene_messages(self._nusc, self._scene, self._readings, report, topics):
@@ -128,8 +133,11 @@ def scenes_of(
     """The scenes of a dataset that are asked for, in the tables' order: of a split, by their names, or all.
 
     Raises:
-        UserError: the dataset, the split or a scene is not there, or the tables have no scene of the split.
+        UserError: the dataset, the split or a scene is not there, the tables have no scene of the split, or the devkit
+            is not installed.
     """
+    with absence_as_user_error():
+        from tinybev_ros.nuscenes_dataset import find_scene
     nusc = _tables(dataroot, version)
     for name in names:
         find_scene(nusc, name)
@@ -141,6 +149,8 @@ def scenes_of(
 
 
 def _split_scenes(nusc: NuScenes, split: str) -> list[str]:
+    from nuscenes.utils.splits import get_scenes_of_split
+
     try:
         return list(get_scenes_of_split(split, nusc))
     except (ValueError, AssertionError, OSError) as error:
@@ -152,4 +162,6 @@ def _split_scenes(nusc: NuScenes, split: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _tables(dataroot: Path, version: str) -> NuScenes:
+    from tinybev_ros.nuscenes_dataset import open_dataset
+
     return open_dataset(dataroot, version)

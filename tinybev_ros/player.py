@@ -33,8 +33,10 @@ from tinybev_ros.player_settings import (
 )
 from tinybev_ros.read_ahead import ReadAhead
 from tinybev_ros.recorded_topic import is_latched, message_class, publisher_qos
+from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.topics import CLOCK
 
+NODE_NAME = "bag_player"
 NS_PER_S = 1_000_000_000
 CLOCK_PERIOD_NS = 20_000_000
 CLOCK_DEPTH = 10
@@ -216,10 +218,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plays as the arguments say; ROS parameters of the same names, where given, take precedence."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
+    with refused_as_user_error():
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         # Nothing spins this node: it publishes and has no services to answer.
-        node = Node("bag_player", start_parameter_services=False)
+        node = Node(NODE_NAME, start_parameter_services=False)
+    try:
         settings = settings_from(_parameters(node, vars(args)))
         node.get_logger().info(f"playing {settings.bag}")
         with _stopped_by_signals() as stop:
@@ -232,7 +235,13 @@ def run(args: argparse.Namespace) -> int:
 
 def main() -> int:
     """``ros2 run tinybev_ros bag_player``: arguments, ROS parameters, or both."""
-    return run_command(__name__, remove_ros_args(sys.argv)[1:], "bag_player", "play a rosbag2 into ROS 2, with /clock")
+    try:
+        with refused_as_user_error():
+            arguments = remove_ros_args(sys.argv)[1:]
+    except UserError as error:
+        print(f"{NODE_NAME}: {error}", file=sys.stderr)
+        return 2
+    return run_command(__name__, arguments, NODE_NAME, "play a rosbag2 into ROS 2, with /clock")
 
 
 def _parameters(node: Node, defaults: dict[str, object]) -> dict[str, object]:

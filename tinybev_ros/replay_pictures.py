@@ -5,6 +5,7 @@ Drawn after the replay, from the two bags, so that drawing takes no time from th
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,14 @@ import tinybev_ros.msg as messages
 from tinybev.draw.mosaic import draw_mosaic
 from tinybev.draw.overlay import Overlay
 from tinybev.draw.picture_files import VideoWriter, write_png
+from tinybev.errors import UserError
 from tinybev.geometry import Array, invert, yaw_of
 from tinybev.transform_buffer import TransformBuffer, TransformUnknownError
 from tinybev.types import CAMERAS, CameraFrame, Detections, Frame
 from tinybev_ros import conversions, topics
 from tinybev_ros.bag import Bag, BagMessage, open_bag
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.heard_transforms import take_transforms
 
 IMAGE_WINDOW_NS = 100_000_000
 """A frame's images are the newest of each camera within this time before the frame's stamp."""
@@ -56,12 +60,22 @@ class Pictures:
     frames: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class _Picture:
+    """An image of a camera: its stamp, its optical frame, its encoded bytes."""
+
+    stamp_ns: int
+    optical_frame: str
+    data: bytes
+
+
 @dataclass
 class _Input:
-    """What of the input bag is known up to now."""
+    """What of the input bag is known up to now; of what could not be used the complaints."""
 
+    complaints: Complaints
     transforms: TransformBuffer = field(default_factory=TransformBuffer)
-    images: dict[str, deque[tuple[int, bytes]]] = field(
+    images: dict[str, deque[_Picture]] = field(
         default_factory=lambda: {camera: deque(maxlen=IMAGES_KEPT) for camera in CAMERAS}
     )
     calibration: dict[str, tuple[Array, tuple[int, int]]] = field(default_factory=dict)
@@ -70,6 +84,8 @@ class _Input:
 
 def draw_replay(input_bag: Path, output_bag: Path, node: str, out: Path) -> Pictures:
     """Draws every recorded frame into ``replay.mp4`` and the first, middle and last one as PNG.
+
+    A message of the input that cannot be used is said once and left out, as the node does.
 
     Args:
         input_bag: what was played: images, calibration, transforms and, where it has them, annotations.
@@ -117,7 +133,7 @@ def _frame_rate(stamps: Sequence[int]) -> float:
 def _frames(bag: Bag, stamps: Sequence[int]) -> Iterator[tuple[Frame, Detections | None]]:
     """The frame of every stamp, with its annotations where it is a keyframe, read in one pass over the bag."""
     waiting = deque(stamps)
-    known = _Input()
+    known = _Input(Complaints(_say))
     wanted = [topics.TF, topics.TF_STATIC, topics.ANNOTATIONS]
     for camera in CAMERAS:
         wanted += [topics.camera_image_topic(camera), topics.camera_info_topic(camera)]
@@ -135,41 +151,47 @@ def _learn(known: _Input, message: BagMessage, image_of: str | None, info_of: st
     """Adds one message of the input bag to what is known."""
     if image_of is not None:
         image = deserialize_message(message.data, CompressedImage)
-        known.images[image_of].append((conversions.msg_to_stamp(image.header.stamp), bytes(image.data)))
+        stamp, frame = conversions.msg_to_stamp(image.header.stamp), conversions.msg_to_frame_id(image.header)
+        known.images[image_of].append(_Picture(stamp, frame, bytes(image.data)))
     elif info_of is not None:
-        known.calibration[info_of] = conversions.msg_to_intrinsics(deserialize_message(message.data, CameraInfo))
+        try:
+            known.calibration[info_of] = conversions.msg_to_intrinsics(deserialize_message(message.data, CameraInfo))
+        except UserError as error:
+            known.complaints.raise_about(f"{info_of} calibration", str(error))
     elif message.topic == topics.ANNOTATIONS:
         markers = deserialize_message(message.data, MarkerArray)
         if markers.markers:
             stamp = conversions.msg_to_stamp(markers.markers[0].header.stamp)
             known.annotations.append((stamp, markers))
     else:
-        for transform in deserialize_message(message.data, TFMessage).transforms:
-            parent, child = transform.header.frame_id, transform.child_frame_id
-            parent_T_child = conversions.msg_to_transform(transform.transform)
-            if message.topic == topics.TF_STATIC:
-                known.transforms.set_static(parent, child, parent_T_child)
-            else:
-                stamp = conversions.msg_to_stamp(transform.header.stamp)
-                known.transforms.set_dynamic(parent, child, stamp, parent_T_child)
+        transforms = deserialize_message(message.data, TFMessage)
+        take_transforms(transforms, message.topic == topics.TF_STATIC, known.transforms, known.complaints)
+
+
+def _say(sentence: str) -> None:
+    tqdm.write(f"pictures: {sentence}", file=sys.stderr)
 
 
 def _frame_at(known: _Input, stamp_ns: int) -> tuple[Frame, Detections | None]:
     """The frame with reference stamp ``stamp_ns``, and its annotations or None."""
     images: dict[str, CameraFrame] = {}
     for camera, (intrinsics, size) in known.calibration.items():
-        recent = [item for item in known.images[camera] if stamp_ns - IMAGE_WINDOW_NS < item[0] <= stamp_ns]
-        base_T_camera = _lookup(known, topics.BASE_FRAME, topics.camera_frame(camera), stamp_ns)
-        if recent and base_T_camera is not None:
-            image_ns, data = recent[-1]
-            map_T_base = _lookup(known, topics.MAP_FRAME, topics.BASE_FRAME, image_ns)
-            images[camera] = CameraFrame(camera, image_ns, data, intrinsics, size, base_T_camera, map_T_base)
+        recent = [item for item in known.images[camera] if stamp_ns - IMAGE_WINDOW_NS < item.stamp_ns <= stamp_ns]
+        if not recent:
+            continue
+        picture = recent[-1]
+        base_T_camera = _lookup(known, topics.BASE_FRAME, picture.optical_frame, stamp_ns)
+        if base_T_camera is not None:
+            map_T_base = _lookup(known, topics.MAP_FRAME, topics.BASE_FRAME, picture.stamp_ns)
+            images[camera] = CameraFrame(
+                camera, picture.stamp_ns, picture.data, intrinsics, size, base_T_camera, map_T_base
+            )
     map_T_base = _lookup(known, topics.MAP_FRAME, topics.BASE_FRAME, stamp_ns)
     truth = None
     if map_T_base is not None and known.annotations:
         keyframe_ns, markers = min(known.annotations, key=lambda item: abs(item[0] - stamp_ns))
         if abs(keyframe_ns - stamp_ns) <= TRUTH_WINDOW_NS:
-            truth = _annotations(markers.markers, map_T_base)
+            truth = _annotations(markers.markers, map_T_base, known.complaints)
     return Frame(stamp_ns, images, map_T_base), truth
 
 
@@ -180,20 +202,27 @@ def _lookup(known: _Input, target: str, source: str, stamp_ns: int) -> Array | N
         return None
 
 
-def _annotations(markers: Sequence[Marker], map_T_base: Array) -> Detections:
+def _annotations(markers: Sequence[Marker], map_T_base: Array, complaints: Complaints) -> Detections:
     """Annotation cubes of the map, as boxes in base_link; class and velocity are not in them."""
     base_T_map = invert(map_T_base)
-    poses = [base_T_map @ conversions.msg_to_pose(marker.pose) for marker in markers]
-    count = len(poses)
+    poses, kept = [], []
+    for marker in markers:
+        try:
+            poses.append(base_T_map @ conversions.msg_to_pose(marker.pose))
+        except ValueError as error:
+            complaints.raise_about(f"annotation {marker.id}", f"{error}; it is left out.")
+            continue
+        kept.append(marker)
+    count = len(kept)
     return Detections(
         centers=np.array([pose[:3, 3] for pose in poses]).reshape(count, 3),
-        sizes=np.array([[marker.scale.x, marker.scale.y, marker.scale.z] for marker in markers]).reshape(count, 3),
+        sizes=np.array([[marker.scale.x, marker.scale.y, marker.scale.z] for marker in kept]).reshape(count, 3),
         yaws=np.array([yaw_of(pose[:3, :3]) for pose in poses]),
         velocities=np.zeros((count, 2)),
         scores=np.ones(count),
         class_ids=np.zeros(count, dtype=np.int64),
         attribute_ids=np.full(count, -1, dtype=np.int64),
-        track_ids=np.array([marker.id for marker in markers], dtype=np.int64),
+        track_ids=np.array([marker.id for marker in kept], dtype=np.int64),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -84,6 +86,31 @@ def test_playback_reads_topic_names_from_the_parameter_file_and_stretches_the_wa
     assert topics[0] == "/CAM_FRONT/raw"
     with pytest.raises(UserError, match=r"rate: expected 0\.1 or more for a sync_max_wait of 0\.2 s, got 0\.05"):
         processes({"bag": str(bag), "params_file": str(params), "rate": "0.05"})
+
+
+def test_playback_reads_the_section_of_a_node_in_a_namespace(tmp_path: Path) -> None:
+    params = tmp_path / "mine.yaml"
+    params.write_text("/car1/tinybev: {ros__parameters: {image_topic: '/{CAMERA}/raw'}}")
+    values = {"bag": str(small_bag(tmp_path / "bag")), "params_file": str(params)}
+    for namespace, topic in (("car1", "/CAM_FRONT/raw"), ("/car1", "/CAM_FRONT/raw"), ("car2", "/cam_front/")):
+        topics = processes({**values, "namespace": namespace})[-1].parameters["wait_for"]
+        assert isinstance(topics, list)
+        assert topics[0].startswith(topic)
+
+
+def test_the_list_of_processes_needs_no_recording_library_until_a_recording_is_played(tmp_path: Path) -> None:
+    """`ros2 launch` may run in the system's Python, which has numpy and yaml and no more."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['rosbags', 'torch', 'cv2', 'rclpy']))\n"
+        "from tinybev_ros.bringup import processes\n"
+        "print([process.name for process in processes({})])\n"
+        f"processes({{'bag': {str(small_bag(tmp_path / 'bag'))!r}}})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['tinybev', 'foxglove_bridge']", done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "UserError: bag: a recording needs the Python module 'rosbags" in last
+    assert last.endswith('start with the Python of your virtual environment: python "$(command -v ros2)" launch ...')
 
 
 @pytest.mark.parametrize("best_effort", [True, False])

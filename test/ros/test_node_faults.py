@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
-from node_under_test import NodeUnderTest, ego_pose, frames_of, jpeg, results_of, start, wait_until
+from node_under_test import START_NS, NodeUnderTest, ego_pose, frames_of, jpeg, results_of, start, wait_until
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
@@ -120,11 +121,13 @@ def test_calibration_of_zeros_is_refused_and_a_good_one_taken(
         frames = frames_of(test, monkeypatch)
         results_of(test, 2, infos={"CAM_FRONT": zeros})
         assert [frame.missing for frame in frames] == [("CAM_FRONT",)] * 2
-        assert test.health("problem.CAM_FRONT").startswith("its CameraInfo holds no pinhole matrix: expected k = ")
+        assert test.health("problem.CAM_FRONT calibration").startswith(
+            "its CameraInfo holds no pinhole matrix: expected k = "
+        )
         results_of(test, 2, first=2)
         assert frames[-1].missing == ()
-        assert test.health("problem.CAM_FRONT") == ""
-    assert len(lines_about("CAM_FRONT", capfd)) == 1
+        assert test.health("problem.CAM_FRONT calibration") == ""
+    assert len(lines_about("CAM_FRONT calibration", capfd)) == 1
 
 
 def test_camera_without_calibration_says_what_was_expected(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,10 +136,8 @@ def test_camera_without_calibration_says_what_was_expected(ros_domain: int, monk
         frames = frames_of(test, monkeypatch)
         results_of(test, 1, infos={"CAM_FRONT": None})
         assert frames[0].missing == ("CAM_FRONT",)
-        expected = (
-            "no calibration: expected sensor_msgs/CameraInfo on /cam_front/camera_info, nothing came; publish it."
-        )
-        assert test.health("problem.CAM_FRONT") == expected
+        expected = "expected sensor_msgs/CameraInfo on /cam_front/camera_info, nothing came; publish it."
+        assert test.health("problem.CAM_FRONT camera info") == expected
 
 
 def test_camera_without_mounting_says_what_was_expected(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,8 +147,8 @@ def test_camera_without_mounting_says_what_was_expected(ros_domain: int, monkeyp
         frames = frames_of(test, monkeypatch)
         results_of(test, 1)
         assert frames[0].missing == ("CAM_BACK",)
-        assert test.health("problem.CAM_BACK").startswith(
-            "no mounting: expected a transform from base_link to cam_back on /tf_static or /tf, none came"
+        assert test.health("problem.CAM_BACK mounting").startswith(
+            "expected a transform from base_link to cam_back on /tf_static or /tf, none came"
         )
 
 
@@ -229,6 +230,23 @@ def test_broken_transform_is_ignored_with_a_sentence(ros_domain: int) -> None:
         broken.header.frame_id = "base_link"
         broken.transform.rotation.w = 0.0
         test.rig.tf.publish(TFMessage(transforms=[broken]))
-        wait_until(lambda: test.health("problem.transform base_link -> cam_front"), "the complaint")
+        subject = "problem.transform base_link -> cam_front"
+        wait_until(lambda: test.health(subject), "the complaint")
         results_of(test, 1)
         assert test.health("inferred") == "1"
+        test.rig.publish_mountings(static=False)
+        wait_until(lambda: not test.health(subject), "the end of the complaint")
+
+
+def test_odometry_that_is_no_number_leaves_the_plan_one(ros_domain: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with NodeUnderTest(ros_domain, {"ego_status": "always"}) as test:
+        start(test)
+        for n in range(-500, 1000, 50):
+            test.rig.publish_odometry(START_NS + n * 1_000_000, speed=math.nan)
+        wait_until(lambda: test.health("problem.odometry twist"), "the complaint")
+        (path,) = results_of(test, 1)
+        assert len(path.poses) > 1
+        assert all(math.isfinite(pose.pose.position.x + pose.pose.position.y) for pose in path.poses)
+        test.rig.publish_odometry(START_NS + 1_000_000_000)
+        wait_until(lambda: not test.health("problem.odometry twist"), "the end of the complaint")
+    assert len(lines_about("odometry twist", capfd)) == 1

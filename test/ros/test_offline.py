@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from offline_runs import contents, run
 from tiny_nuscenes import SCENES, write_tiny_nuscenes
 
+from tinybev_ros.bag_frames import MessageSource
 from tinybev_ros.nuscenes2bag import convert_scene
 from tinybev_ros.nuscenes_dataset import open_dataset
 from tinybev_ros.offline import FAILURE, RESULTS, SUMMARY
+from tinybev_ros.offline_recordings import BagRecording
 from tinybev_ros.outputs import OUTPUTS
 
 
@@ -60,6 +63,25 @@ def test_a_torn_bag_is_reported_and_the_others_are_run(
     assert "is cut off" in (tmp_path / "out" / "torn" / FAILURE).read_text()
     assert not (tmp_path / "out" / "torn" / SUMMARY).exists()
     assert (tmp_path / "out" / bags[1].name / SUMMARY).exists()
+
+
+def test_what_nobody_foresaw_in_one_bag_stops_no_other(
+    bags: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = BagRecording.open
+
+    def breaks(recording: BagRecording) -> AbstractContextManager[MessageSource]:
+        if recording.path == bags[0]:
+            raise ZeroDivisionError("no frames\nin it")
+        return there(recording)
+
+    monkeypatch.setattr(BagRecording, "open", breaks)
+    assert run(bags, tmp_path) == 1
+    assert f"{bags[0]}: ZeroDivisionError: no frames" in capsys.readouterr().err
+    failure = (tmp_path / bags[0].name / FAILURE).read_text()
+    assert failure.startswith("ZeroDivisionError: no frames")
+    assert "Traceback" in failure
+    assert (tmp_path / bags[1].name / SUMMARY).exists()
 
 
 def test_refuses_bags_of_one_name_no_processes_and_results_of_another_run(

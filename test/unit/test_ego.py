@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 from tinybev.geometry import quaternion_from_yaw, transform_from
 from tinybev.transform_buffer import TransformBuffer
-from tinybev_ros.ego import EgoTracker
+from tinybev_ros.ego import EgoPoses, EgoTracker
+from tinybev_ros.pose_patience import IN_TIME_IN_A_ROW
 
 MILLISECOND = 1_000_000
 START_NS = 1_600_000_000_000_000_000
@@ -149,3 +153,49 @@ def test_clock_that_jumps_back_forgets_twists() -> None:
     status = tracker.status(START_NS + 500 * MILLISECOND)
     assert status is not None
     assert status.speed_mps == pytest.approx(4.0)
+
+
+def seconds_of(tracker: EgoTracker, ms: int, wait_s: float) -> tuple[float, EgoPoses]:
+    started = time.monotonic()
+    poses = tracker.poses([START_NS + ms * MILLISECOND], wait_s)
+    return time.monotonic() - started, poses
+
+
+def test_poses_that_come_seldom_are_waited_for_once() -> None:
+    transforms = TransformBuffer()
+    tracker = EgoTracker(transforms, "map", "base_link")
+    wait_s, waits = 0.5, []
+    for ms in range(0, 2001, 100):
+        if ms % 500 == 0:
+            transforms.set_dynamic("map", "base_link", START_NS + ms * MILLISECOND, pose_at(ms / 1e3))
+            tracker.look_for_poses()
+        seconds, poses = seconds_of(tracker, ms, wait_s)
+        waits.append(seconds > 0.9 * wait_s)
+        expected = ms / 100 if ms >= 500 else 0.0  # one pose has no velocity
+        assert poses.by_stamp[START_NS + ms * MILLISECOND][0, 3] == pytest.approx(expected)
+        assert poses.late == (ms >= 200)
+    assert waits == [False, True, *[False] * 19]
+
+
+def test_poses_are_waited_for_again_once_they_come_in_time_although_nobody_waits() -> None:
+    transforms = TransformBuffer()
+    tracker = EgoTracker(transforms, "map", "base_link")
+
+    def bring(ms: int) -> None:
+        transforms.set_dynamic("map", "base_link", START_NS + ms * MILLISECOND, pose_at(ms / 1e3))
+        tracker.look_for_poses()
+
+    bring(0)
+    seconds_of(tracker, 50, wait_s=0.1)  # in vain
+    frames = range(100, 100 + 50 * IN_TIME_IN_A_ROW, 50)
+    for ms in frames:
+        seconds, poses = seconds_of(tracker, ms, wait_s=60.0)
+        assert (seconds < 30.0, poses.late) == (True, True)
+        bring(ms)
+    ms = frames[-1] + 50
+    later = threading.Timer(0.2, bring, (ms,))
+    later.start()
+    seconds, poses = seconds_of(tracker, ms, wait_s=60.0)
+    later.join()
+    assert 0.1 < seconds < 30.0
+    assert not poses.late

@@ -30,6 +30,7 @@ from tinybev_ros.foxglove.discovery import Reception, Topic, published_topics
 from tinybev_ros.foxglove.schemas import install_prefixes, schema_text
 from tinybev_ros.foxglove.server import BACKLOG, Channel, Endpoint, start_server
 from tinybev_ros.foxglove.settings import Settings, declare_settings
+from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.topics import CLOCK
 
 NODE_NAME = "foxglove_bridge"
@@ -187,8 +188,13 @@ def _message_type(type_name: str) -> type:
 
 def main(args: list[str] | None = None) -> int:
     """Runs the bridge until SIGINT or SIGTERM; returns the exit status (2: a sentence for the user was printed)."""
-    rclpy.init(args=args)
-    node = Node(NODE_NAME)
+    try:
+        with refused_as_user_error():
+            rclpy.init(args=args)
+            node = Node(NODE_NAME)
+    except UserError as error:
+        print(f"{NODE_NAME}: {error}", file=sys.stderr)
+        return 2
     try:
         settings = declare_settings(node)
         if not settings.local:

@@ -1,0 +1,81 @@
+"""Frames from sets of images: every thing that a camera lacks is said by its own name, and settled when it is there."""
+
+from __future__ import annotations
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from tinybev.config import NodeConfig
+from tinybev.frames import CameraSet, Stamped
+from tinybev.transform_buffer import TransformBuffer
+from tinybev_ros.calibrations import Calibrations
+from tinybev_ros.complaints import Complaints
+from tinybev_ros.conversions import header_to_msg, intrinsics_to_msg
+from tinybev_ros.ego import EgoTracker
+from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
+from tinybev_ros.goal import GoalKeeper
+
+CAMERA = "CAM_FRONT"
+INTRINSICS = np.array([[126.0, 0.0, 80.0], [0.0, 126.0, 45.0], [0.0, 0.0, 1.0]])
+START_NS = 1_600_000_000_000_000_000
+
+
+class Parts:
+    """A builder that waits for nothing, and what it reads from; poses are there."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.transforms = TransformBuffer()
+        self.calibrations = Calibrations()
+        self.complaints = Complaints(self.said.append)
+        self.transforms.set_static("map", "base_link", np.eye(4))
+        self.builder = FrameBuilder(
+            NodeConfig.from_values({"input_wait": 0.0}),
+            self.transforms,
+            EgoTracker(self.transforms, "map", "base_link"),
+            GoalKeeper(self.transforms, "base_link", 3.0),
+            self.calibrations,
+            lambda: "auto",
+            self.complaints,
+        )
+
+    def build(self, frame_id: str = "cam_front") -> BuiltFrame | None:
+        message = CompressedImage(header=header_to_msg(START_NS, frame_id), format="jpeg")
+        return self.builder.build(CameraSet(START_NS, {CAMERA: Stamped(START_NS, message)}, ()))
+
+    def problems(self) -> list[str]:
+        return list(self.complaints.open())
+
+
+def calibration() -> CameraInfo:
+    return intrinsics_to_msg(INTRINSICS, (90, 160), header_to_msg(START_NS, "cam_front"))
+
+
+def test_what_a_camera_lacks_is_told_one_by_one_and_settled_one_by_one() -> None:
+    parts = Parts()
+    for _ in range(2):
+        assert parts.build() is None
+    assert parts.problems() == ["CAM_FRONT camera info", "CAM_FRONT mounting"]
+    assert len(parts.said) == 2
+    parts.calibrations.set(CAMERA, CameraInfo())
+    assert parts.build() is None
+    assert parts.problems() == ["CAM_FRONT mounting", "CAM_FRONT calibration"]
+    parts.calibrations.set(CAMERA, calibration())
+    assert parts.build() is None
+    assert parts.problems() == ["CAM_FRONT mounting"]
+    parts.transforms.set_static("base_link", "cam_front", np.eye(4))
+    assert parts.build() is not None
+    assert parts.problems() == []
+    assert len(parts.said) == 3
+
+
+def test_images_without_a_frame_are_told_by_that_name() -> None:
+    parts = Parts()
+    parts.calibrations.set(CAMERA, calibration())
+    parts.transforms.set_static("base_link", "cam_front", np.eye(4))
+    assert parts.build(frame_id="") is None
+    assert parts.said == [
+        "CAM_FRONT frame_id: its images carry none; set the parameter camera_frame to its optical frame."
+    ]
+    assert parts.build() is not None
+    assert parts.problems() == []
