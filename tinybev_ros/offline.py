@@ -25,10 +25,12 @@ import numpy as np
 from rclpy.serialization import serialize_message
 from tqdm import tqdm
 
+from tinybev import model, runtime
 from tinybev.config import NodeConfig, pipeline_options
 from tinybev.errors import UserError
 from tinybev.runtime.backends.choice import computed_sha256
 from tinybev.runtime.bundle import load_bundle
+from tinybev.runtime.code_digest import files_digest, package_files
 from tinybev.runtime.options import BACKENDS
 from tinybev.runtime.pipeline import Pipeline
 from tinybev.types import StageTimes
@@ -142,9 +144,10 @@ def _jobs(recordings: Sequence[Recording], out: Path, config: NodeConfig) -> lis
 
 
 def _identity(job: Job) -> dict[str, Any]:
-    """What results depend on, besides the code."""
+    """What results depend on."""
     options = asdict(pipeline_options(job.config))
-    return {**job.recording.identity, "weights": job.weights, "options": options}
+    code = files_digest(package_files(model, runtime))
+    return {**job.recording.identity, "weights": job.weights, "code": code, "options": options}
 
 
 def _is_done(job: Job) -> bool:
@@ -158,7 +161,7 @@ def _is_done(job: Job) -> bool:
     if of != _identity(job):
         raise UserError(
             f"expected an empty folder or results of this very run in {job.out}, its {SUMMARY} names another "
-            "recording, other weights or options; name another --out, or remove that folder."
+            "recording, other weights, code or options; name another --out, or remove that folder."
         )
     return True
 

@@ -95,4 +95,4 @@ def test_refuses_bags_of_one_name_no_processes_and_results_of_another_run(
     folder.mkdir()
     (folder / SUMMARY).write_text(json.dumps({"of": {"weights": "other"}}))
     assert run(bags[:1], tmp_path) == 2
-    assert "names another recording, other weights or options" in capsys.readouterr().err
+    assert "names another recording, other weights, code or options" in capsys.readouterr().err

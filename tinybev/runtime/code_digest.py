@@ -1,4 +1,4 @@
-"""Which code made something: results that are kept are gone on with only by the code that began them."""
+"""Which code made something that is kept: other code may make something else of the same weights and images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 from types import ModuleType
 
 
-def code_digest(packages: Iterable[ModuleType]) -> str:
-    """SHA-256 of the Python files of ``packages`` and of what lies in them, in the order of their names."""
+def package_files(*packages: ModuleType) -> list[Path]:
+    """The Python files of packages and of what lies in them, in the order of their names."""
+    return [path for package in packages for path in sorted(Path(package.__path__[0]).rglob("*.py"))]
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """SHA-256 of what is in the files, one behind the other."""
     digest = hashlib.sha256()
-    for package in packages:
-        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
-            digest.update(path.read_bytes() + b"\0")
+    for path in files:
+        digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tinybev.model.student import Student
 from tinybev.runtime.backends import parts
 from tinybev.runtime.backends.parts import PART_NAMES, Part, student_parts
 from tinybev.runtime.bundle import Bundle
+from tinybev.runtime.code_digest import files_digest, package_files
 
 CACHE_VARIABLE = "TINYBEV_CACHE"
 """Environment variable that names another folder than ``~/.cache/tinybev``."""
@@ -93,15 +94,7 @@ def export_parts(
 def _code_digest() -> str:
     """Of what the graphs are made from: the same weights in a changed network make another export."""
     exporters = (Path(parts.__file__).with_name(name) for name in _EXPORTERS)
-    return files_digest((*sorted(Path(model.__file__).parent.rglob("*.py")), *exporters))
-
-
-def files_digest(files: Iterable[Path]) -> str:
-    """Checksum of what is in the files, one behind the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return files_digest((*package_files(model), *exporters))
 
 
 def publish(unfinished: Path, folder: Path, last: str) -> None:

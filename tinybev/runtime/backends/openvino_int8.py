@@ -25,7 +25,7 @@ from tinybev.errors import UserError
 from tinybev.model.lift_splat import Lifted, Splat
 from tinybev.model.student import StudentInputs
 from tinybev.runtime.backends import openvino_layers
-from tinybev.runtime.backends.export_cache import cached_export, export_parts, files_digest
+from tinybev.runtime.backends.export_cache import cached_export, export_parts
 from tinybev.runtime.backends.openvino_layers import layer_modules, layers_in, module_groups
 from tinybev.runtime.backends.openvino_part import CompiledPart
 from tinybev.runtime.backends.openvino_runtime import (
@@ -40,6 +40,7 @@ from tinybev.runtime.backends.openvino_tail import cut_before_last_layers
 from tinybev.runtime.backends.parts import BEV_OUTPUTS, HEAD_OUTPUTS, IMAGE_OUTPUTS, bev_arguments, student_parts
 from tinybev.runtime.backends.parts_runner import PartsBackend
 from tinybev.runtime.bundle import Bundle
+from tinybev.runtime.code_digest import files_digest
 
 INT8 = "openvino-int8"
 INT8_FOLDER = "int8"

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from tinybev import model, runtime
 from tinybev.errors import UserError
-from tinybev.runtime.code_digest import code_digest
+from tinybev.runtime.code_digest import files_digest, package_files
 from tinybev.runtime.options import PipelineOptions
 from tinybev_training import teacher
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
@@ -131,7 +131,7 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     """Notes in the folder whose predictions it holds, or refuses if they are another run's."""
     tables = (run.dataroot / run.version / "sample_data.json").stat()
     ours = {
-        "code": code_digest((model, runtime, teacher)),  # with other code the same weights find something else
+        "code": files_digest(package_files(model, runtime, teacher)),
         "weights": network.sha256(run.options),
         "dataroot": str(run.dataroot.resolve()),
         "tables": [tables.st_size, tables.st_mtime_ns],
