@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tinybev import __version__
 from tinybev.errors import UserError
+from tinybev.optional_modules import absence_as_user_error
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_command(module_name: str, argv: Sequence[str], prog: str, summary: str = "") -> int:
     """Parses ``argv`` for the command module ``module_name`` and runs it; errors for the user become one line."""
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        print(
-            f"{prog}: this command needs the Python module {error.name!r}, which is not installed; "
-            "run `make setup`, or see the README for how to install it.",
-            file=sys.stderr,
-        )
+        with absence_as_user_error():
+            module = importlib.import_module(module_name)
+    except UserError as error:
+        print(f"{prog}: {error}", file=sys.stderr)
         return 2
     parser = argparse.ArgumentParser(
         prog=prog,

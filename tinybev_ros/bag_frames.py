@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -32,6 +31,7 @@ from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
 from tinybev_ros.goal import GoalKeeper
 from tinybev_ros.heard_odometry import take_odometry
 from tinybev_ros.heard_transforms import take_transforms
+from tinybev_ros.read_message import read_message
 from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
 
 
@@ -125,35 +125,37 @@ class BagFrames:
 
     def _take_in(self, message: BagMessage) -> list[CameraSet[Any]]:
         """Learns from one message; the sets that are ready with it."""
-        damage = f"{message.topic} message"
-        try:
-            if message.topic in self._image_of:
-                image = deserialize_message(message.data, self._image_type)
-            else:
-                self._learn(message)
-        except RuntimeError as error:  # rclpy's RMWError, which has no public name
-            said = str(error).splitlines()[0]
-            self._complaints.raise_about(damage, f"expected one that can be deserialized, got {said}; it is skipped.")
+        camera = self._image_of.get(message.topic)
+        if camera is None:
+            self._learn(message)
             return []
-        self._complaints.settle(damage)
-        if message.topic not in self._image_of:
+        image = read_message(message, self._image_type, self._complaints)
+        if image is None:
             return []
-        stamp_ns = msg_to_stamp(image.header.stamp)
-        return self._assembler.push(self._image_of[message.topic], stamp_ns, image, message.stamp_ns)
+        return self._assembler.push(camera, msg_to_stamp(image.header.stamp), image, message.stamp_ns)
 
     def _learn(self, message: BagMessage) -> None:
         if message.topic in self._info_of:
-            self._calibrations.set(self._info_of[message.topic], deserialize_message(message.data, CameraInfo))
+            info = read_message(message, CameraInfo, self._complaints)
+            if info is not None:
+                self._calibrations.set(self._info_of[message.topic], info)
         elif message.topic == ODOMETRY:
-            odometry = deserialize_message(message.data, Odometry)
-            take_odometry(odometry, self._ego, self._base_frame, self._complaints)
+            odometry = read_message(message, Odometry, self._complaints)
+            if odometry is not None:
+                take_odometry(odometry, self._ego, self._base_frame, self._complaints)
         elif message.topic == GOAL:
-            goal = deserialize_message(message.data, PoseStamped)
-            try:
-                self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
-                self._complaints.settle(GOAL)
-            except ValueError as error:
-                self._complaints.raise_about(GOAL, f"{error}; it is ignored.")
+            goal = read_message(message, PoseStamped, self._complaints)
+            if goal is not None:
+                self._take_goal(goal)
         else:
-            transforms = deserialize_message(message.data, TFMessage)
-            take_transforms(transforms, message.topic == TF_STATIC, self._transforms, self._complaints)
+            transforms = read_message(message, TFMessage, self._complaints)
+            if transforms is not None:
+                take_transforms(transforms, message.topic == TF_STATIC, self._transforms, self._complaints)
+
+    def _take_goal(self, goal: PoseStamped) -> None:
+        try:
+            self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
+        except ValueError as error:
+            self._complaints.raise_about(GOAL, f"{error}; it is ignored.")
+        else:
+            self._complaints.settle(GOAL)

@@ -22,13 +22,13 @@ from tqdm import tqdm
 
 from tinybev.cli import run_command
 from tinybev.errors import UserError
+from tinybev.optional_modules import absence_as_user_error
 from tinybev.types import CAMERAS
 from tinybev_ros import diagnostics, topics
 from tinybev_ros.bag import open_bag
 from tinybev_ros.bag_writer import BagFormat, writing_bag
 from tinybev_ros.bringup import Process, processes
 from tinybev_ros.diagnostics import Report
-from tinybev_ros.optional_modules import absence_as_user_error
 from tinybev_ros.outputs import OUTPUTS
 from tinybev_ros.recorder import Recorder
 from tinybev_ros.replay_pictures import Pictures, draw_replay

@@ -107,7 +107,8 @@ class FrameBuilder:
         self, camera: str, stamp_ns: int, message: CompressedImage | Image, poses: EgoPoses
     ) -> CameraFrame | None:
         """None where something is missing; whatever it is is complained about, each thing on its own."""
-        info = self._attempt(f"{camera} camera info", partial(self._camera_info, camera))
+        info_subject, mounting_subject = f"{camera} camera info", f"{camera} mounting"
+        info = self._attempt(info_subject, partial(self._camera_info, camera, self._patience_s(info_subject)))
         calibration = None
         if info is not None:
             calibration = self._attempt(f"{camera} calibration", partial(msg_to_intrinsics, info))
@@ -119,7 +120,8 @@ class FrameBuilder:
         base_T_camera = None
         optical_frame = self._attempt(f"{camera} frame_id", partial(self._optical_frame, camera, message))
         if optical_frame is not None:
-            base_T_camera = self._attempt(f"{camera} mounting", partial(self._mounting, camera, optical_frame))
+            mounting = partial(self._mounting, optical_frame, self._patience_s(mounting_subject))
+            base_T_camera = self._attempt(mounting_subject, mounting)
         if calibration is None or image is None or base_T_camera is None:
             return None
         intrinsics, image_size = calibration
@@ -143,8 +145,8 @@ class FrameBuilder:
         self._complaints.settle(subject)
         return done
 
-    def _camera_info(self, camera: str) -> CameraInfo:
-        info = self._calibrations.wait_for(camera, self._patience_s(f"{camera} camera info"))
+    def _camera_info(self, camera: str, patience_s: float) -> CameraInfo:
+        info = self._calibrations.wait_for(camera, patience_s)
         if info is None:
             topic = fill_template(self._config.camera_info_topic, camera)
             raise UserError(f"expected sensor_msgs/CameraInfo on {topic}, nothing came; publish it.")
@@ -156,11 +158,11 @@ class FrameBuilder:
             raise UserError("its images carry none; set the parameter camera_frame to its optical frame.")
         return frame
 
-    def _mounting(self, camera: str, optical_frame: str) -> Array:
+    def _mounting(self, optical_frame: str, patience_s: float) -> Array:
         base_frame = self._config.base_frame
         try:
             # What is fixed needs no stamp: the newest transform is as good as any.
-            return self._transforms.wait_for(base_frame, optical_frame, None, self._patience_s(f"{camera} mounting"))
+            return self._transforms.wait_for(base_frame, optical_frame, None, patience_s)
         except TransformUnknownError:
             raise UserError(
                 f"expected a transform from {base_frame} to {optical_frame} on /tf_static or /tf, none came; publish "

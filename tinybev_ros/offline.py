@@ -25,7 +25,8 @@ import numpy as np
 from rclpy.serialization import serialize_message
 from tqdm import tqdm
 
-from tinybev import model, runtime
+import tinybev
+import tinybev_ros
 from tinybev.config import NodeConfig, pipeline_options
 from tinybev.errors import UserError
 from tinybev.runtime.backends.choice import computed_sha256
@@ -47,12 +48,13 @@ RESULTS, SUMMARY, FAILURE = "results", "summary.json", "failure.txt"
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, the folder of its results, with what it is run, and the checksum of the weights."""
+    """One recording, the folder of its results, with what it is run, and the checksums of the weights and the code."""
 
     recording: Recording
     out: Path
     config: NodeConfig
     weights: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,14 @@ def _jobs(recordings: Sequence[Recording], out: Path, config: NodeConfig) -> lis
             "folder; rename them, or run them with another --out."
         )
     weights = computed_sha256(load_bundle(config.bundle), config.backend)
-    return [Job(recording, out / recording.name, config, weights) for recording in recordings]
+    code = files_digest(package_files(tinybev, tinybev_ros))
+    return [Job(recording, out / recording.name, config, weights, code) for recording in recordings]
 
 
 def _identity(job: Job) -> dict[str, Any]:
     """What results depend on."""
     options = asdict(pipeline_options(job.config))
-    code = files_digest(package_files(model, runtime))
-    return {**job.recording.identity, "weights": job.weights, "code": code, "options": options}
+    return {**job.recording.identity, "weights": job.weights, "code": job.code, "options": options}
 
 
 def _is_done(job: Job) -> bool:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 from rosbags.typesys import Stores, get_typestore
 
 from tinybev.errors import UserError
+from tinybev.optional_modules import absence_as_user_error
 from tinybev_ros.bag import BagMessage, open_bag
 from tinybev_ros.bag_frames import MessageSource
-from tinybev_ros.optional_modules import absence_as_user_error
 from tinybev_ros.topics import camera_image_topic
 
 if TYPE_CHECKING:

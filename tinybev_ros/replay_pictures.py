@@ -31,6 +31,7 @@ from tinybev_ros import conversions, topics
 from tinybev_ros.bag import Bag, BagMessage, open_bag
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.heard_transforms import take_transforms
+from tinybev_ros.read_message import read_message
 
 IMAGE_WINDOW_NS = 100_000_000
 """A frame's images are the newest of each camera within this time before the frame's stamp."""
@@ -150,22 +151,26 @@ def _frames(bag: Bag, stamps: Sequence[int]) -> Iterator[tuple[Frame, Detections
 def _learn(known: _Input, message: BagMessage, image_of: str | None, info_of: str | None) -> None:
     """Adds one message of the input bag to what is known."""
     if image_of is not None:
-        image = deserialize_message(message.data, CompressedImage)
-        stamp, frame = conversions.msg_to_stamp(image.header.stamp), conversions.msg_to_frame_id(image.header)
-        known.images[image_of].append(_Picture(stamp, frame, bytes(image.data)))
+        image = read_message(message, CompressedImage, known.complaints)
+        if image is not None:
+            stamp, frame = conversions.msg_to_stamp(image.header.stamp), conversions.msg_to_frame_id(image.header)
+            known.images[image_of].append(_Picture(stamp, frame, bytes(image.data)))
     elif info_of is not None:
-        try:
-            known.calibration[info_of] = conversions.msg_to_intrinsics(deserialize_message(message.data, CameraInfo))
-        except UserError as error:
-            known.complaints.raise_about(f"{info_of} calibration", str(error))
+        info = read_message(message, CameraInfo, known.complaints)
+        if info is not None:
+            try:
+                known.calibration[info_of] = conversions.msg_to_intrinsics(info)
+            except UserError as error:
+                known.complaints.raise_about(f"{info_of} calibration", str(error))
     elif message.topic == topics.ANNOTATIONS:
-        markers = deserialize_message(message.data, MarkerArray)
-        if markers.markers:
+        markers = read_message(message, MarkerArray, known.complaints)
+        if markers is not None and markers.markers:
             stamp = conversions.msg_to_stamp(markers.markers[0].header.stamp)
             known.annotations.append((stamp, markers))
     else:
-        transforms = deserialize_message(message.data, TFMessage)
-        take_transforms(transforms, message.topic == topics.TF_STATIC, known.transforms, known.complaints)
+        transforms = read_message(message, TFMessage, known.complaints)
+        if transforms is not None:
+            take_transforms(transforms, message.topic == topics.TF_STATIC, known.transforms, known.complaints)
 
 
 def _say(sentence: str) -> None:

@@ -91,8 +91,10 @@ def test_refuses_bags_of_one_name_no_processes_and_results_of_another_run(
     assert "bags of different names" in capsys.readouterr().err
     assert run(bags, tmp_path, "--processes", "0") == 2
     assert "--processes of at least 1" in capsys.readouterr().err
-    folder = tmp_path / bags[0].name
-    folder.mkdir()
-    (folder / SUMMARY).write_text(json.dumps({"of": {"weights": "other"}}))
-    assert run(bags[:1], tmp_path) == 2
-    assert "names another recording, other weights, code or options" in capsys.readouterr().err
+    assert run(bags[:1], tmp_path) == 0
+    path = tmp_path / bags[0].name / SUMMARY
+    summary = json.loads(path.read_text())
+    for changed in ("weights", "code", "options"):
+        path.write_text(json.dumps(summary | {"of": summary["of"] | {changed: "other"}}))
+        assert run(bags[:1], tmp_path) == 2
+        assert "names another recording, other weights, code or options" in capsys.readouterr().err

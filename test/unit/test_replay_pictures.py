@@ -24,6 +24,7 @@ from tinybev_ros.replay_pictures import draw_replay
 
 STAMP_NS = 1_600_000_000_000_000_000
 INTRINSICS = np.array([[126.0, 0.0, 80.0], [0.0, 126.0, 45.0], [0.0, 0.0, 1.0]])
+DAMAGED = f"{topics.camera_image_topic('CAM_BACK')} message"
 WEIGHTS = WeightsInfo("tinybev", "nuScenes trainval", "0" * 64)
 
 
@@ -43,7 +44,8 @@ def marker(number: int, w: float) -> Marker:
 def write(path: Path, messages: list[tuple[str, str, Any]]) -> Path:
     with writing_bag(path, BagFormat()) as bag:
         for topic, type_name, message in messages:
-            bag.write_serialized(topic, type_name, STAMP_NS, bytes(serialize_message(message)))
+            data = message if isinstance(message, bytes) else bytes(serialize_message(message))
+            bag.write_serialized(topic, type_name, STAMP_NS, data)
     return path
 
 
@@ -62,6 +64,11 @@ def recording(path: Path) -> Path:
             (topics.camera_info_topic(camera), "sensor_msgs/msg/CameraInfo", info),
             (topics.camera_info_topic(camera), "sensor_msgs/msg/CameraInfo", CameraInfo()),
             (topics.camera_image_topic(camera), "sensor_msgs/msg/CompressedImage", image),
+            (
+                topics.camera_image_topic("CAM_BACK"),
+                "sensor_msgs/msg/CompressedImage",
+                bytes(serialize_message(image))[:60],
+            ),
             (
                 topics.ANNOTATIONS,
                 "visualization_msgs/msg/MarkerArray",
@@ -108,5 +115,5 @@ def test_messages_that_cannot_be_used_are_left_out_and_told_once(
     assert overlay.truth is not None
     assert overlay.truth.track_ids.tolist() == [2]
     told = [line.split(": ")[1] for line in capsys.readouterr().err.splitlines() if line.startswith("pictures: ")]
-    for subject in ("transform base_link -> rear", "CAM_FRONT calibration", "annotation 1"):
+    for subject in ("transform base_link -> rear", "CAM_FRONT calibration", "annotation 1", DAMAGED):
         assert told.count(subject) == 1

@@ -10,7 +10,8 @@ from types import ModuleType
 
 def package_files(*packages: ModuleType) -> list[Path]:
     """The Python files of packages and of what lies in them, in the order of their names."""
-    return [path for package in packages for path in sorted(Path(package.__path__[0]).rglob("*.py"))]
+    folders = [Path(folder) for package in packages for folder in package.__path__]
+    return [path for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 
 def files_digest(files: Iterable[Path]) -> str:

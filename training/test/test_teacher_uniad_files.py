@@ -34,7 +34,7 @@ def test_samples_without_a_dump_or_without_a_head_are_masked(dataset: NuScenesDa
     del nothing_tracked["bev_embed"]
     dump(tmp_path / "d", "c", sdc_traj=torch.ones(6, 2), **nothing_tracked)
     teacher = UniadDumps(tmp_path / "d", ["a", "b", "c", "d"])
-    assert (teacher.files.present, teacher.files.absent) == (2, 2)
+    assert len(teacher.files.absent) == 2
     assert teacher.bev_channels == 3
     assert teacher.bev_grid == BevGrid((-51.2, 51.2, 0.512), (-51.2, 51.2, 0.512))
     outputs = teacher(batch)

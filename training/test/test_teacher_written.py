@@ -209,7 +209,7 @@ def test_a_turned_world_has_every_cell_where_a_loop_over_cells_finds_it_and_ever
 def test_a_sample_without_a_file_is_masked(dataset: NuScenesDataset, folder: Path) -> None:
     batch = collate([*map(TrainingSet(dataset, (32, 64)).__getitem__, (3, 1))])
     teacher = WrittenTeacher(folder, batch.tokens, DIGEST)
-    assert (teacher.files.present, teacher.files.absent) == (1, 1)
+    assert len(teacher.files.absent) == 1
     found = teacher(batch)
     assert found.agents is not None
     assert found.agents.known_B is not None

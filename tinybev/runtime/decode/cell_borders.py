@@ -24,8 +24,8 @@ def moved_to_borders(contours: Sequence[NDArray[np.int64]]) -> list[Array]:
 
     Args:
         contours: (P, 2) row and column of the two or more cells in which each turns, in the order of OpenCV's contours:
-            what does not belong to the area is on the same side all along, around the area and around its holes. All
-            at once, as few as they are: it takes as long for one.
+            what does not belong to the area is on the same side all along, around the area and around its holes. Give
+            all in one call: what it costs hardly depends on how many there are.
     """
     if not contours:
         return []

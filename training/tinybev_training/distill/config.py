@@ -64,7 +64,7 @@ OUTPUT_LEVEL = DistillConfig(DistillWeights(heatmap=2.0, box=0.25, map=1.0, occu
 """S2: every head's output."""
 
 JOINT = DistillConfig(
-    # What S2's 2 came to when the term was weighted by region and not divided by the weights: 3 is theirs at objects.
+    # Three times S2's heatmap: regions weigh objects about 3, and the term is a mean over those weights.
     DistillWeights(feature=1.0, heatmap=6.0, box=0.25, map=1.0, occupancy=1.0, motion=0.2, plan=0.05),
     regions=RegionConfig(),
 )

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tinybev import model, runtime
+import tinybev
 from tinybev.errors import UserError
 from tinybev.runtime.code_digest import files_digest, package_files
 from tinybev.runtime.options import PipelineOptions
-from tinybev_training import teacher
+from tinybev_training import data, teacher
+from tinybev_training import eval as evaluation
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.eval.folder_lock import alone_in
 from tinybev_training.eval.lost_processes import explaining_lost_processes
@@ -131,7 +132,7 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
     """Notes in the folder whose predictions it holds, or refuses if they are another run's."""
     tables = (run.dataroot / run.version / "sample_data.json").stat()
     ours = {
-        "code": files_digest(package_files(model, runtime, teacher)),
+        "code": files_digest(package_files(tinybev, data, evaluation, teacher)),
         "weights": network.sha256(run.options),
         "dataroot": str(run.dataroot.resolve()),
         "tables": [tables.st_size, tables.st_mtime_ns],

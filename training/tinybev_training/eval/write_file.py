@@ -61,4 +61,4 @@ def refusing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}; name another place.") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}; name another place.") from error

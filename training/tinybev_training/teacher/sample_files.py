@@ -15,9 +15,8 @@ class SampleFiles:
 
     Attributes:
         folder: of the files.
-        present, absent: how many of the samples that will be asked for have a file, and have none.
+        absent: the samples that will be asked for and have none.
         first: one that is there.
-        tokens: of all files that are there.
     """
 
     def __init__(self, folder: Path, tokens: Iterable[str], what: str, remedy: str) -> None:
@@ -32,20 +31,19 @@ class SampleFiles:
             UserError: not one of the samples has a file.
         """
         self.folder = folder
-        self.tokens = {path.stem for path in folder.glob(f"*{SUFFIX}")}
+        self._tokens = {path.stem for path in folder.glob(f"*{SUFFIX}")}
         wanted = set(tokens)
-        self.present = len(wanted & self.tokens)
-        self.absent = len(wanted) - self.present
-        if not self.present:
+        self.absent = wanted - self._tokens
+        if self.absent == wanted:
             raise UserError(
                 f"expected {what} of some of the {len(wanted)} samples in {folder}, and none is there "
-                f"({len(self.tokens)} files of other samples); {remedy}, or name another folder."
+                f"({len(self._tokens)} files of other samples); {remedy}, or name another folder."
             )
-        self.first = self._path(min(wanted & self.tokens))
+        self.first = self._path(min(wanted & self._tokens))
 
     def find(self, token: str) -> Path | None:
         """The sample's file, None where it has none."""
-        return self._path(token) if token in self.tokens else None
+        return self._path(token) if token in self._tokens else None
 
     def _path(self, token: str) -> Path:
         return self.folder / f"{token}{SUFFIX}"

@@ -59,13 +59,22 @@ def write_outputs(path: Path, outputs: TeacherOutputs, row: int, teacher: str) -
     write_binary(path, lambda file: file.write(content))
 
 
-def read_outputs(path: Path) -> TeacherOutputs:
+def read_outputs(path: Path, teacher: str) -> TeacherOutputs:
     """What :func:`write_outputs` wrote, float32, as a batch of the one sample.
 
+    Args:
+        path: of the file.
+        teacher: digest of the network that it shall be of.
+
     Raises:
-        UserError: the file is damaged, or of another format.
+        UserError: the file is damaged, or of another format or network.
     """
     facts, tensors = _read(path)
+    if facts["teacher"] != teacher:
+        raise UserError(
+            f"expected what one network said in {path.parent}, {path.name} is another's; remove that file and run "
+            "`tinybev teach` again, which writes what is missing."
+        )
     for name, tensor in tensors.items():
         if tensor.dim() != _AXES.get(name) or not torch.isfinite(tensor).all():
             raise UserError(

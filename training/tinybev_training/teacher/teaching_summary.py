@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tinybev.errors import UserError
 from tinybev_training.eval.write_file import write_text
+from tinybev_training.teacher.sample_files import SampleFiles
 
 SUMMARY_FILE = "teaching.json"
 
@@ -49,23 +49,17 @@ class TeachingSummary:
         """
         write_text(folder / SUMMARY_FILE, json.dumps(vars(self), indent=1) + "\n")
 
-    def check_asked(self, folder: Path, tokens: Iterable[str], present: Iterable[str]) -> None:
+    def check_asked(self, files: SampleFiles) -> None:
         """Refuses samples about which the teacher was not asked.
 
-        Args:
-            folder: of the files.
-            tokens: of the samples that it shall teach.
-            present: of those that have a file.
-
         Raises:
-            UserError: some have none though the teacher would have something to say.
+            UserError: some have no file though the teacher would have something to say.
         """
-        wanted = set(tokens)
-        if unasked := wanted - set(present) - set(self.silent):
+        if unasked := files.absent - set(self.silent):
             raise UserError(
-                f"--teacher {folder}: expected what the teacher says of all {len(wanted)} samples, it was not asked "
-                f"about {len(unasked)} of them (asked were {', '.join(self.splits)}); run `tinybev teach` with their "
-                "split and the same --out."
+                f"--teacher {files.folder}: expected what the teacher says of every sample, it was not asked about "
+                f"{len(unasked)} of them (asked were {', '.join(self.splits)}); run `tinybev teach` with their split "
+                "and the same --out."
             )
 
 

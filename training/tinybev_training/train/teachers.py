@@ -146,7 +146,7 @@ def _written(folder: Path) -> TeacherSource:
 
     def open_for(room: Classroom) -> WrittenTeacher:
         teacher = WrittenTeacher(folder, room.tokens, summary.digest)
-        summary.check_asked(folder, room.tokens, teacher.files.tokens)
+        summary.check_asked(teacher.files)
         _check_shared(teacher.files, room)
         return teacher
 
@@ -169,6 +169,7 @@ def _check_shared(files: SampleFiles, room: Classroom) -> None:
     """
     if files.absent and room.world_size > 1:
         raise UserError(
-            f"--teacher {files.folder}: expected a dump of every sample where {room.world_size} processes train, "
-            f"{files.absent} of {len(room.tokens)} have none; dump the whole split, or train in one process."
+            f"--teacher {files.folder}: expected a file of every sample where {room.world_size} processes train, "
+            f"{len(files.absent)} of {len(room.tokens)} have none (nothing is said of a sample without images or lidar "
+            "points); write those that are missing, or train in one process."
         )

@@ -1,4 +1,4 @@
-"""What needs a module that not everybody installs says so in a sentence, also where it finds out late."""
+"""Modules that not everybody installs: what needs one says so in a sentence."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from tinybev.errors import UserError
 
 @contextmanager
 def absence_as_user_error() -> Iterator[None]:
-    """Around imports within a function.
+    """Around imports.
 
     Raises:
-        UserError: a module is not installed; the sentence is that of ``tinybev.cli.run_command``.
+        UserError: a module is not installed.
     """
     try:
         yield
