@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.summary.writer.record_writer import RecordWriter
-from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.long_work.folder_lock import alone_in
 from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves

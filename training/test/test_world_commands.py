@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.long_work.folder_lock import alone_in
 from tinybev_training.world import dataset_writer
 from tinybev_training.world.dataset_writer import (
     TRAIN,

@@ -18,8 +18,6 @@ from tinybev.runtime.options import PipelineOptions
 from tinybev_training import data, teacher
 from tinybev_training import eval as evaluation
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
-from tinybev_training.eval.folder_lock import alone_in
-from tinybev_training.eval.lost_processes import explaining_lost_processes
 from tinybev_training.eval.measured_network import load_measured_network
 from tinybev_training.eval.missing_cameras import missing_cameras
 from tinybev_training.eval.prediction_files import load_sample, save_sample
@@ -27,7 +25,9 @@ from tinybev_training.eval.predictions import Prediction
 from tinybev_training.eval.predictor import MeasuredNetwork, Predictor
 from tinybev_training.eval.speed import SceneTimes, Speed, device_name, read_speed, write_times
 from tinybev_training.eval.submission import Submission, detection_boxes, read_submission, write_submission
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
 
 RUN_FILE, SCENES_FOLDER = "run.json", "scenes"

@@ -25,7 +25,7 @@ from tinybev_training.eval.submission import (
     read_submission,
     tracking_boxes,
 )
-from tinybev_training.eval.write_file import write_binary
+from tinybev_training.long_work.write_file import write_binary
 
 DETECTIONS_FILE, TRACKS_FILE, SAMPLES_FOLDER = "detections.json", "tracks.json", "samples"
 

@@ -32,7 +32,7 @@ from tinybev_training.eval.ranking import Case, Ranking, ranked_cases
 from tinybev_training.eval.results_file import Evaluation
 from tinybev_training.eval.robustness import ROBUSTNESS, robustness_table
 from tinybev_training.eval.table import all_measures, published_table
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 
 SHOWN = 3
 """Pictures at either end."""

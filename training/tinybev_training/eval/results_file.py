@@ -16,7 +16,7 @@ from typing import Any
 from tinybev.errors import UserError
 from tinybev_training.eval.evaluate import Tasks
 from tinybev_training.eval.measure import Measure
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 
 COUNTS, SCENES, RUN = "counts", "scenes", "run"
 

@@ -23,7 +23,7 @@ from tinybev_training.eval.measure import Measures
 from tinybev_training.eval.motion import MOTION_CLASSES, MotionErrors, joined, motion_measures
 from tinybev_training.eval.occupancy import REGIONS, OccupancyScore, SampleOccupancy, occupancy_measures
 from tinybev_training.eval.tracking_states import SceneStates, tracking_figures
-from tinybev_training.eval.write_file import write_binary
+from tinybev_training.long_work.write_file import write_binary
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

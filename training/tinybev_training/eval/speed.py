@@ -14,7 +14,7 @@ from tinybev.bench.machine import CPU_INFO, cpu_name
 from tinybev.errors import UserError
 from tinybev_training.eval.measure import Measure, Measures
 from tinybev_training.eval.measured_network import load_measured_network
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 
 
 @dataclass(frozen=True)

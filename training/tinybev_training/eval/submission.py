@@ -27,7 +27,7 @@ from tinybev.geometry import (
 )
 from tinybev.types import ATTRIBUTES, DETECTION_CLASSES, Detections
 from tinybev_training.eval.predictions import Prediction
-from tinybev_training.eval.write_file import refusing, replacing, write_text
+from tinybev_training.long_work.write_file import refusing, replacing, write_text
 
 TRACKING_CLASSES = ("bicycle", "bus", "car", "motorcycle", "pedestrian", "trailer", "truck")
 """The seven classes of the official tracking task."""

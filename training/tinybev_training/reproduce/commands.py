@@ -12,7 +12,7 @@ import torch
 
 from tinybev.errors import UserError
 from tinybev.runtime.backends.torch_device import choose_device, computes_bfloat16
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.reproduce.experiment import ROWS, SHIPPED, Experiment
 from tinybev_training.reproduce.job import check_made
 from tinybev_training.reproduce.page import PLOT_FILE, section, update_page

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tinybev.errors import UserError
 from tinybev_training.eval.compare import COVERED, RESAMPLES
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.reproduce.experiment import PICTURED, SHIPPED_ROWS, TEACHER, Experiment, Row
 from tinybev_training.reproduce.scale import LABELLED, Scale
 from tinybev_training.reproduce.summary import DISTANCES, FIGURES, Cell, Figure, SummaryRow

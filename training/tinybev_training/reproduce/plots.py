@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Canvas
 
 from tinybev_training.eval.results_file import read_evaluation
 from tinybev_training.eval.table import find
-from tinybev_training.eval.write_file import write_binary
+from tinybev_training.long_work.write_file import write_binary
 from tinybev_training.reproduce.experiment import TEACHER, Experiment
 from tinybev_training.reproduce.summary import FIGURES
 

@@ -16,8 +16,8 @@ from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch, collate
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
 from tinybev_training.data.training_set import TrainingSet
-from tinybev_training.eval.folder_lock import alone_in
-from tinybev_training.eval.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
 from tinybev_training.teacher.live import LiveTeacher
 from tinybev_training.teacher.sample_files import SUFFIX
 from tinybev_training.teacher.sample_outputs import said_by, write_outputs

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
-from tinybev_training.eval.write_file import write_binary
+from tinybev_training.long_work.write_file import write_binary
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
 
 FORMAT = "tinybev-teaching-1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.teacher.sample_files import SampleFiles
 
 SUMMARY_FILE = "teaching.json"

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from tinybev_training.eval.write_file import refusing, write_text
+from tinybev_training.long_work.write_file import refusing, write_text
 from tinybev_training.train.place import is_first_process
 
 HEADER = "step,curve,value"

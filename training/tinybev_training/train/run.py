@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from tinybev.errors import UserError
 from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
 from tinybev_training.data.batch import Batch
-from tinybev_training.eval.folder_lock import alone_in
-from tinybev_training.eval.lost_processes import explaining_lost_processes
-from tinybev_training.eval.write_file import write_text
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.teacher.network import check_lidar
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.checkpoint_io import SafetensorsIO

@@ -12,9 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinybev.errors import UserError
-from tinybev_training.eval.folder_lock import alone_in
-from tinybev_training.eval.lost_processes import explaining_lost_processes
-from tinybev_training.eval.write_file import refusing
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.write_file import refusing
 from tinybev_training.world.dataset_writer import (
     VERSION,
     Order,

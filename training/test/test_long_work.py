@@ -11,8 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from tinybev_training.eval.folder_lock import alone_in
-from tinybev_training.eval.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
 from torch.utils.data import DataLoader, Dataset
 
 from tinybev.errors import UserError
@@ -20,7 +20,7 @@ from tinybev.errors import UserError
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from tinybev_training.eval.folder_lock import alone_in
+from tinybev_training.long_work.folder_lock import alone_in
 with alone_in(Path(sys.argv[1])):
     print("in", flush=True)
     time.sleep(600)

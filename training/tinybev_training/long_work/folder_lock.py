@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev_training.eval.write_file import refusing
+from tinybev_training.long_work.write_file import refusing
 
 
 @contextmanager
