@@ -9,9 +9,10 @@ Until the phases are learnt, images are held: the backlog leaves in order once t
 the holding, so a single set followed by silence still comes out complete; so do ``learning_s`` and ``max_images``. The
 backlog is then split where the stamps pause or a camera comes again, and so is what follows until a rig is learnt.
 
-A stamp more than ``JUMP_NS`` older than the newest, one that is no newer after a silence of that long, or a run of late
-images without one in time, is a clock that jumped back (a looping bag): everything held leaves, and the grouping starts
-anew, so no set spans the jump.
+Half of the cameras with a stamp more than ``JUMP_NS`` older than their newest, a stamp that is no newer after a silence
+of that long, or a run of late images without one in time, is a clock that jumped back (a looping bag): everything held
+leaves, and the grouping starts anew, so no set spans the jump. A camera whose stamps alone are far from those of the
+others is set aside (see ``camera_clocks``).
 
 Time of arrival is an argument of every call, in nanoseconds of one clock of the caller: nothing here reads a clock, and
 nothing locks. ``LatestSlot`` hands over to a worker thread.
@@ -20,12 +21,14 @@ nothing locks. ``LatestSlot`` hands over to a worker thread.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from tinybev.camera_clocks import CameraClocks
 from tinybev.latest_slot import LatestSlot
 from tinybev.phases import PhaseLearner, Rig
 from tinybev.revolutions import Arrival, CameraSet, Placement, Revolutions, Stamped, camera_set, split_at_pauses
+from tinybev.sync_counters import SyncCounters
 from tinybev.sync_options import IncompletePolicy, SyncOptions
 
 __all__ = ["CameraSet", "FrameAssembler", "IncompletePolicy", "LatestSlot", "Stamped", "SyncCounters", "SyncOptions"]
@@ -43,33 +46,6 @@ REFRESH_EVERY = 48
 """Images between two comparisons of a learnt rig with the stream."""
 
 
-@dataclass
-class SyncCounters:
-    """What became of the images and how many sets left; images that are still held are in ``received`` alone.
-
-    Attributes:
-        received: images by camera.
-        used: images that left in a set.
-        late: images whose revolution had left, or that belong to the time before a jump of the clock.
-        duplicates: images with a stamp that their camera had delivered before.
-        dropped: second images of a camera in one revolution.
-        assembled: sets with all cameras from one revolution.
-        joined: sets with all cameras from two revolutions.
-        partial: sets that lack cameras.
-        resets: jumps of the clock.
-    """
-
-    received: dict[str, int] = field(default_factory=dict)
-    used: int = 0
-    late: int = 0
-    duplicates: int = 0
-    dropped: int = 0
-    assembled: int = 0
-    joined: int = 0
-    partial: int = 0
-    resets: int = 0
-
-
 class FrameAssembler(Generic[T]):
     """Groups the images of a rig's cameras to sets; see the module."""
 
@@ -79,6 +55,7 @@ class FrameAssembler(Generic[T]):
         self._max_wait_ns = round(options.max_wait_s * 1e9)
         self._learning_ns = round(options.learning_s * 1e9)
         self._learner = PhaseLearner(options.cameras, options.known_rigs)
+        self._clocks = CameraClocks(options.cameras, self._max_wait_ns)
         self._silence_ns = max(JUMP_NS, 2 * self._max_wait_ns)
         self._now_ns = 0
         self._last_push_ns = 0
@@ -91,6 +68,11 @@ class FrameAssembler(Generic[T]):
         """The rig as given or learnt, None while it is being learnt."""
         return self._revolutions.rig if self._revolutions is not None else None
 
+    @property
+    def clock_offsets_ns(self) -> Mapping[str, int]:
+        """The cameras that are set aside, and how far their stamps are ahead of the others'; negative: behind."""
+        return self._clocks.offsets_ns
+
     def push(self, camera: str, stamp_ns: int, payload: T, now_ns: int) -> list[CameraSet[T]]:
         """Takes an image of ``camera`` received at ``now_ns``; returns the sets that are ready, oldest first.
 
@@ -102,17 +84,14 @@ class FrameAssembler(Generic[T]):
         self.counters.received[camera] += 1
         sets = self._advance(now_ns)
         silence_ns = self._now_ns - self._last_push_ns
-        if self._is_straggler(stamp_ns):
+        if self._clocks.is_off(camera, stamp_ns):
+            self.counters.off += 1
+            self._learner.forget(camera)
+        elif self._is_straggler(stamp_ns):
             self.counters.late += 1
-            return sets
-        if self._newest_ns is not None and stamp_ns < self._newest_ns - JUMP_NS:
-            overtaken = (self._newest_ns, self._now_ns + JUMP_NS)
-            sets += self._jump()
-            self._before_jump = overtaken
-        elif self._newest_ns is not None and stamp_ns <= self._newest_ns and silence_ns > self._silence_ns:
-            sets += self._jump()  # a short recording begins again: its stamps need not lie far back
-        self._last_push_ns = self._now_ns
-        sets += self._take_in(Arrival(camera, Stamped(stamp_ns, payload), self._now_ns))
+        else:
+            self._last_push_ns = self._now_ns
+            sets += self._follow(Arrival(camera, Stamped(stamp_ns, payload), self._now_ns), silence_ns)
         return sets + self._ready()
 
     def poll(self, now_ns: int) -> list[CameraSet[T]]:
@@ -145,6 +124,7 @@ class FrameAssembler(Generic[T]):
         self._before_jump = None
         self._left_ns: int | None = None  # the newest stamp that left
         self._late_run: list[Arrival[T]] = []
+        self._jumped: list[Arrival[T]] = []  # of late, with a stamp far older than the newest of their camera
         self._recent: dict[str, deque[int]] = {camera: deque(maxlen=REPEATS) for camera in self.options.cameras}
         self._until_refresh = REFRESH_EVERY
         self._revolutions: Revolutions[T] | None = None
@@ -178,6 +158,7 @@ class FrameAssembler(Generic[T]):
         sets = self.flush()
         self.counters.resets += 1
         self._learner.clear()
+        self._clocks.jumped()
         self._start(self.rig)
         return sets
 
@@ -187,6 +168,37 @@ class FrameAssembler(Generic[T]):
             return False
         before_ns, until_ns = self._before_jump
         return self._now_ns < until_ns and abs(stamp_ns - before_ns) < abs(stamp_ns - self._newest_ns)
+
+    def _follow(self, arrival: Arrival[T], silence_ns: int) -> list[CameraSet[T]]:
+        """Takes an image in, on this side of a jump of the clock or beyond one; returns the sets of before it."""
+        camera, stamp_ns = arrival.camera, arrival.image.stamp_ns
+        newest_ns = max(self._recent[camera], default=None)
+        if newest_ns is not None and stamp_ns < newest_ns - JUMP_NS:
+            return self._take_in_jumped(arrival)
+        if silence_ns > self._silence_ns:  # a short recording begins again: its stamps need not lie far back
+            newest_ns = self._newest_ns if newest_ns is None else newest_ns
+            if newest_ns is not None and stamp_ns <= newest_ns:
+                return self._jump() + self._take_in(arrival)
+        return self._take_in(arrival)
+
+    def _take_in_jumped(self, arrival: Arrival[T]) -> list[CameraSet[T]]:
+        """Takes an image whose stamp went far back: alone it is late, with half of the cameras it is a jump."""
+        recently_ns = self._now_ns - JUMP_NS
+        self._jumped = [one for one in (*self._jumped, arrival) if one.arrival_ns > recently_ns][
+            -self.options.max_images :
+        ]
+        alive = sum(bool(recent) for recent in self._recent.values())
+        if 2 * len({one.camera for one in self._jumped}) < alive:
+            return self._take_in_late(arrival)
+        assert self._newest_ns is not None
+        before_jump = (self._newest_ns, self._now_ns + JUMP_NS)
+        jumped = self._jumped
+        self.counters.late -= len(jumped) - 1
+        sets = self._jump()
+        self._before_jump = before_jump
+        for one in jumped:
+            sets += self._take_in(one)
+        return sets
 
     def _take_in(self, arrival: Arrival[T]) -> list[CameraSet[T]]:
         """Puts an image where it belongs; returns sets only where it shows that the clock jumped back."""

@@ -9,7 +9,9 @@ Learning asks three questions of the last stamps of every camera:
 1. *Is the rig known?* The phases of a known rig (nuScenes'), or none at all (simultaneous trigger), are recognised from
    one revolution, and verified as the stream goes on.
 2. *Else, what are period and phases?* Consecutive stamps of one camera lie a whole number of periods apart: the
-   largest period that explains all of them is refined by least squares, and leaves one phase a camera, modulo it.
+   largest period that nine in ten stamps of all cameras follow is refined by least squares, and leaves one phase a
+   camera, modulo it. The tenth is for stamps that come late, as a driver's do that stamps what it receives: asked to
+   explain those too, only a fraction of the true period would do.
 3. *Where on that circle does a revolution begin?* Stamps alone need not tell: cameras spread evenly over a period look
    the same from every start. Each camera is tried as the first; the start that leaves the fewest incomplete
    revolutions and the shortest span wins: cost = incomplete revolutions / revolutions + span / period. So a burst is
@@ -48,13 +50,17 @@ MIN_REVOLUTIONS = 10
 """Revolutions that must be seen before the start of a revolution is chosen."""
 
 PERIOD_TOLERANCE = 0.15
-"""How far the distance of two stamps may be from a whole number of periods, in periods."""
+"""How far a stamp may be from where its camera fires, and two stamps from whole periods apart, in periods."""
+
+FOLLOWING = 0.9
+"""Share of the stamps that have to be within that; a late stamp spoils two distances, so of these twice as many may
+not."""
 
 AGREEMENT = 0.04
 """How far a camera's fitted phase may be from the one in use, in periods, before the fitted one replaces it."""
 
-MAX_COMMON_DIVISOR = 12
-"""The closest stamps of a camera are at most this many periods apart."""
+MAX_COMMON_DIVISOR = 6
+"""The closest stamps of a camera are at most this many periods apart. Short periods explain anything."""
 
 MIN_PERIOD_NS = 5_000_000
 """No rig is faster than 200 Hz."""
@@ -126,6 +132,10 @@ class PhaseLearner:
             stamps.insert(at, stamp_ns)
             del stamps[:-WINDOW]
 
+    def forget(self, camera: str) -> None:
+        """Forgets the stamps of one camera, as where its clock is wrong."""
+        self._stamps[camera].clear()
+
     def clear(self) -> None:
         """Forgets all stamps, as after a jump of the clock."""
         for stamps in self._stamps.values():
@@ -144,7 +154,9 @@ class PhaseLearner:
         if recognised is not None:
             return recognised
         fitted = self._fitted()
-        return rig if fitted is None or _agree(rig, fitted) else fitted
+        if fitted is None or _agree(rig, fitted, multiples=rig in self._known_rigs):
+            return rig
+        return fitted
 
     def _recognised(self) -> Rig | None:
         recent = {camera: stamps[-RECOGNISED_STAMPS:] for camera, stamps in self._stamps.items() if stamps}
@@ -168,13 +180,11 @@ class PhaseLearner:
             return None
         origin = min(window[0] for window in stamps.values())
         times = {camera: np.array([stamp - origin for stamp in window], float) for camera, window in stamps.items()}
-        period = _period(np.concatenate([np.diff(window) for window in times.values()]))
-        if period is None:
-            return None
-        phases = _phases(times, period)
-        if phases is None:
-            return None
-        return _with_start(times, *phases)
+        for period in _periods(np.concatenate([np.diff(window) for window in times.values()])):
+            phases = _phases(times, period)
+            if phases is not None:
+                return _with_start(times, *phases)
+        return None
 
 
 def _follows(recent: Mapping[str, Sequence[int]], rig: Rig) -> bool:
@@ -191,30 +201,41 @@ def _follows(recent: Mapping[str, Sequence[int]], rig: Rig) -> bool:
     return bool(off_ns.max() <= RECOGNISED_WITHIN_NS and np.abs(turns).min() > 0.9)
 
 
-def _period(distances: NDArray[np.float64]) -> float | None:
-    """The largest period, ns, of which all ``distances`` of consecutive stamps are multiples."""
-    smallest = float(distances.min())
-    for divisor in range(1, MAX_COMMON_DIVISOR + 1):
-        if smallest / divisor < MIN_PERIOD_NS:
-            return None
-        periods = np.round(distances / (smallest / divisor))
-        period = float(distances @ periods / (periods @ periods))
-        if np.abs(distances - periods * period).max() <= PERIOD_TOLERANCE * period:
-            return period
-    return None
+def _periods(distances: NDArray[np.float64]) -> list[float]:
+    """What the period may be, ns, the largest first: ``distances`` of consecutive stamps, divided by small integers.
+
+    Of distances the shortest says most where cameras skip, and the median where a late stamp made one too short.
+    """
+    found = []
+    for distance in (np.median(distances), distances.min()):
+        for divisor in range(1, MAX_COMMON_DIVISOR + 1):
+            if distance / divisor < MIN_PERIOD_NS:
+                break
+            periods = np.round(distances / (distance / divisor))
+            period = float(distances @ periods / (periods @ periods))
+            follows = np.abs(distances - periods * period) <= PERIOD_TOLERANCE * period
+            if follows.mean() >= 2 * FOLLOWING - 1:
+                found.append(period)
+    return sorted(found, reverse=True)
 
 
 def _phases(times: Mapping[str, NDArray[np.float64]], period: float) -> tuple[float, dict[str, float]] | None:
-    """Least squares of ``time = phase + index * period`` over all cameras; None where that is not what they follow."""
+    """Least squares of ``time = phase + index * period`` over all cameras; None where that is not what they follow.
+
+    The phase is a median, which a late stamp does not move.
+    """
     indices = {c: np.concatenate([[0.0], np.cumsum(np.round(np.diff(t) / period))]) for c, t in times.items()}
     centred = {c: (times[c] - times[c].mean(), indices[c] - indices[c].mean()) for c in times}
-    period = float(sum(t @ i for t, i in centred.values()) / sum(i @ i for _, i in centred.values()))
-    phases, residuals = {}, []
+    squares = float(sum(i @ i for _, i in centred.values()))
+    if squares == 0:
+        return None
+    period = float(sum(t @ i for t, i in centred.values())) / squares
+    phases, follows = {}, []
     for camera, time in times.items():
         starts = time - indices[camera] * period
-        phases[camera] = float(starts.mean())
-        residuals.append(starts - starts.mean())
-    return (period, phases) if np.concatenate(residuals).std() <= PERIOD_TOLERANCE * period else None
+        phases[camera] = float(np.median(starts))
+        follows.append(np.abs(starts - phases[camera]) <= PERIOD_TOLERANCE * period)
+    return (period, phases) if np.concatenate(follows).mean() >= FOLLOWING else None
 
 
 def _with_start(times: Mapping[str, NDArray[np.float64]], period: float, phases: Mapping[str, float]) -> Rig | None:
@@ -238,11 +259,14 @@ def _with_start(times: Mapping[str, NDArray[np.float64]], period: float, phases:
     return Rig(round(period), MappingProxyType({camera: round(offset) for camera, offset in best[1].items()}))
 
 
-def _agree(rig: Rig, fitted: Rig) -> bool:
-    """Whether ``fitted`` has the phases of ``rig``, up to one shift, and a period that is a multiple of its period."""
+def _agree(rig: Rig, fitted: Rig, multiples: bool) -> bool:
+    """Whether ``fitted`` has the phases of ``rig``, up to one shift, and its period, or with ``multiples`` some of it.
+
+    A known rig stays itself while its cameras take every second turn. A learnt one may have been learnt too short.
+    """
     if not set(fitted.phases_ns) <= set(rig.phases_ns):
         return False
-    multiple = max(1, round(fitted.period_ns / rig.period_ns))
+    multiple = max(1, round(fitted.period_ns / rig.period_ns)) if multiples else 1
     if abs(fitted.period_ns - multiple * rig.period_ns) > 0.05 * rig.period_ns:
         return False
     turns = np.array(

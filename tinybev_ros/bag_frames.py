@@ -24,6 +24,7 @@ from tinybev.transform_buffer import TransformBuffer
 from tinybev.types import CAMERAS
 from tinybev_ros.bag import BagMessage
 from tinybev_ros.calibrations import Calibrations
+from tinybev_ros.clock_complaints import complain_about_clocks
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose, msg_to_stamp
 from tinybev_ros.ego import EgoTracker
@@ -132,7 +133,9 @@ class BagFrames:
         image = read_message(message, self._image_type, self._complaints)
         if image is None:
             return []
-        return self._assembler.push(camera, msg_to_stamp(image.header.stamp), image, message.stamp_ns)
+        sets = self._assembler.push(camera, msg_to_stamp(image.header.stamp), image, message.stamp_ns)
+        complain_about_clocks(self._assembler.clock_offsets_ns, self._complaints)
+        return sets
 
     def _learn(self, message: BagMessage) -> None:
         if message.topic in self._info_of:

@@ -117,6 +117,12 @@ class RevolutionSynchronizer:
             return copy.deepcopy(self._assembler.counters)
 
     @property
+    def clock_offsets_ns(self) -> dict[str, int]:
+        """How far the stamps of cameras that are set aside are ahead of the others'; negative: behind."""
+        with self._changed:
+            return dict(self._assembler.clock_offsets_ns)
+
+    @property
     def undelivered(self) -> int:
         """Sets that gave way because the callback was too slow."""
         with self._changed:

@@ -22,6 +22,8 @@ INPUTS, FRAMES, LATENCY, MODEL = "inputs", "frames", "latency", "model"
 STATE = "state"
 PROBLEM = "problem"
 MISSING = "missing_cameras"
+LACKING = 0.5
+"""Share of frames without all cameras from which on diagnostics warn; nuScenes' cameras skip, and it has a third."""
 COUNT_KEYS: tuple[str, ...] = tuple(vars(Counts()))
 SYNC_KEYS: dict[str, str] = {name: f"sync.{name}" for name in vars(SyncCounts())}
 """The keys of the synchronizer's counts."""
@@ -170,6 +172,8 @@ def _frames(health: Health) -> DiagnosticStatus:
         nothing_came = len(health.missing_cameras) == len(CAMERAS)
         level = DiagnosticStatus.ERROR if nothing_came else DiagnosticStatus.WARN
         message = f"no result for {values[RESULT_AGE]} s" if values[RESULT_AGE] else "no result yet"
+    elif snapshot.partial_share is not None and snapshot.partial_share > LACKING:
+        level, message = DiagnosticStatus.WARN, f"{snapshot.partial_share:.0%} of the frames lack cameras"
     return _status(health, FRAMES, level, message, values)
 
 

@@ -26,6 +26,7 @@ from tinybev.transform_buffer import TransformBuffer
 from tinybev.types import CAMERAS
 from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.camera_sync import RevolutionSynchronizer, Subscriber
+from tinybev_ros.clock_complaints import complain_about_clocks
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import msg_to_frame_id, msg_to_pose
 from tinybev_ros.ego import EgoTracker
@@ -143,6 +144,7 @@ class Inputs:
                 )
             else:
                 self._complaints.settle(images_of(camera))
+        complain_about_clocks(self._synchronizer.clock_offsets_ns, self._complaints)
         self._check_frames(snapshot)
 
     def close(self) -> None:
@@ -171,6 +173,7 @@ class Inputs:
             late=counters.late,
             duplicates=counters.duplicates,
             dropped=counters.dropped,
+            off=counters.off,
             joined=counters.joined,
             resets=counters.resets,
             undelivered=self._synchronizer.undelivered,

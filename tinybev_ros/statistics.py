@@ -52,6 +52,7 @@ class SyncCounts:
         late: images whose frame had left.
         duplicates: images with a stamp that their camera had delivered before.
         dropped: second images of a camera in one revolution.
+        off: images of cameras whose stamps are far from those of the others.
         joined: frames with all cameras from two revolutions.
         resets: jumps of the clock.
         undelivered: frames that gave way because the node was too slow to take them.
@@ -60,6 +61,7 @@ class SyncCounts:
     late: int = 0
     duplicates: int = 0
     dropped: int = 0
+    off: int = 0
     joined: int = 0
     resets: int = 0
     undelivered: int = 0
@@ -83,6 +85,7 @@ class Snapshot:
         camera_rates_hz: images per second by camera, over the last ``RATE_WINDOW_S``.
         camera_ages_s: seconds since the last image by camera, None before the first.
         frameless_s: for how long images have been arriving without a frame, None while frames leave or no image came.
+        partial_share: of the frames of the last ``RATE_WINDOW_S`` that lack cameras, None where there were none.
         result_rate_hz: results per second.
         result_age_s: seconds since the last result, None before the first.
         stages: by stage, over the last ``FRAMES_REMEMBERED`` frames; empty before the first.
@@ -95,6 +98,7 @@ class Snapshot:
     camera_rates_hz: dict[str, float]
     camera_ages_s: dict[str, float | None]
     frameless_s: float | None
+    partial_share: float | None
     result_rate_hz: float
     result_age_s: float | None
     stages: dict[str, Percentiles]
@@ -122,6 +126,9 @@ class _Arrivals:
     def age_s(self, now: float) -> float | None:
         return now - self.times[-1] if self.times else None
 
+    def recent(self, now: float) -> int:
+        return sum(now - moment <= RATE_WINDOW_S for moment in self.times)
+
 
 class Statistics:
     """Thread-safe collector; ``clock`` gives seconds, monotonic."""
@@ -134,6 +141,7 @@ class Statistics:
         self._newest_image: float | None = None
         self._frameless_since: float | None = None
         self._cameras = {camera: _Arrivals() for camera in CAMERAS}
+        self._complete, self._partial = _Arrivals(), _Arrivals()
         self._results = _Arrivals()
         self._times_ms: dict[str, deque[float]] = {
             name: deque(maxlen=FRAMES_REMEMBERED) for name in (*STAGES, *WAITS, *DETAILS)
@@ -162,6 +170,7 @@ class Statistics:
                 self._counts.assembled += 1
             else:
                 self._counts.partial += 1
+            (self._complete if complete else self._partial).times.append(self._clock())
 
     def frames_dropped(self, total: int) -> None:
         """So many frames were replaced by newer ones until now."""
@@ -193,12 +202,14 @@ class Statistics:
                 for name, values in self._times_ms.items()
                 if values
             }
+            partial, complete = self._partial.recent(now), self._complete.recent(now)
             return Snapshot(
                 counts=Counts(**vars(self._counts)),
                 sync=sync,
                 camera_rates_hz={camera: arrivals.rate_hz(now) for camera, arrivals in self._cameras.items()},
                 camera_ages_s={camera: arrivals.age_s(now) for camera, arrivals in self._cameras.items()},
                 frameless_s=None if self._frameless_since is None else now - self._frameless_since,
+                partial_share=partial / (partial + complete) if partial + complete else None,
                 result_rate_hz=self._results.rate_hz(now),
                 result_age_s=self._results.age_s(now),
                 stages={name: percentiles[name] for name in STAGES if name in percentiles},

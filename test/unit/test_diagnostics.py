@@ -94,6 +94,22 @@ def test_time_without_frames_runs_while_images_arrive() -> None:
     assert statistics.snapshot().frameless_s == pytest.approx(0.5)
 
 
+def test_frames_without_all_cameras_are_a_warning_where_they_are_most_of_the_last_ones() -> None:
+    clock = HandClock()
+    statistics = running(clock)
+    assert statistics.snapshot().partial_share == 0.0
+    for number in range(50):
+        statistics.frame_arrived(complete=number % 3 == 0)
+        statistics.frame_inferred(times(10.0), {})
+        for camera in CAMERAS:
+            statistics.image_arrived(camera)
+        clock.now += 0.1
+    assert statistics.snapshot().partial_share == pytest.approx(0.66, abs=0.02)
+    assert levels(health(statistics))["frames"] == (DiagnosticStatus.WARN, "66% of the frames lack cameras")
+    clock.now += 10.0
+    assert statistics.snapshot().partial_share is None
+
+
 def test_percentiles_are_over_the_last_frames() -> None:
     statistics = Statistics(HandClock())
     for total in [1e6] * 50 + list(range(FRAMES_REMEMBERED)):
@@ -105,7 +121,7 @@ def test_percentiles_are_over_the_last_frames() -> None:
 
 def test_report_is_read_back_from_the_message() -> None:
     statistics = running(HandClock())
-    sync = SyncCounts(late=1, duplicates=2, dropped=3, joined=4, resets=5, undelivered=6)
+    sync = SyncCounts(late=1, duplicates=2, dropped=3, off=7, joined=4, resets=5, undelivered=6)
     statistics.follow(lambda: sync)
     message = diagnostics.health_to_msg(health(statistics), 7)
     report = diagnostics.read_report(deserialize_message(serialize_message(message), type(message)), "tinybev")

@@ -101,3 +101,38 @@ def test_stamps_that_repeat_do_not_disturb() -> None:
     rig = learner.estimate()
     assert rig is not None
     assert rig.period_ns == pytest.approx(50 * MS, rel=1e-6)
+
+
+@pytest.mark.parametrize(("period_ms", "late_ms"), [(50.0, 8.0), (1000 / 30, 6.0), (1000 / 12, 15.0), (50.0, 20.0)])
+@pytest.mark.parametrize("every", [10_000, 40])
+def test_stamps_that_come_late_do_not_shorten_the_period(period_ms: float, late_ms: float, every: int) -> None:
+    # 50 and 8 ms: 42, 50 and 58 are about 5, 6 and 7 times 8.3.
+    learner, images = PhaseLearner(CAMERAS, ()), 0
+    phases_ms = {camera: index * period_ms / 8 for index, camera in enumerate(CAMERAS)}
+    for revolution in range(24):
+        for camera, phase_ms in phases_ms.items():
+            images += 1
+            late = late_ms if images % every == 17 else 0.0
+            learner.observe(camera, START_NS + round((revolution * period_ms + phase_ms + late) * MS))
+    rig = learner.estimate()
+    assert rig is not None
+    assert rig.period_ns == pytest.approx(period_ms * MS, rel=0.005)
+    for camera, phase_ms in phases_ms.items():
+        assert rig.phases_ns[camera] == pytest.approx(phase_ms * MS, abs=0.02 * period_ms * MS)
+
+
+def test_a_period_that_was_learnt_too_short_is_given_up() -> None:
+    short = Rig(
+        round(50 / 6 * MS), {camera: round(3.0 * index % (50 / 6) * MS) for index, camera in enumerate(CAMERAS)}
+    )
+    refreshed = learner_of(BURST_MS, 50.0, 20).refreshed(short)
+    assert refreshed.period_ns == pytest.approx(50 * MS, rel=1e-6)
+    assert learner_of(BURST_MS, 50.0, 20).refreshed(refreshed) is refreshed
+
+
+def test_a_known_rig_stays_itself_where_its_cameras_take_every_second_turn() -> None:
+    nuscenes_ms = {
+        camera: phase / MS + 1.5 * (camera == "CAM_BACK") for camera, phase in NUSCENES_RIG.phases_ns.items()
+    }
+    learner = learner_of(nuscenes_ms, 50.0, 60, lambda revolution, _: revolution % 2 == 0, known_rigs=(NUSCENES_RIG,))
+    assert learner.refreshed(NUSCENES_RIG) is NUSCENES_RIG
