@@ -8,8 +8,10 @@ Choose by a validation split. Every share decodes the same outputs of the networ
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tinybev_training.eval.predictions import without_output
 from tinybev_training.eval.submission import Submission, detection_boxes, write_submission
 from tqdm import tqdm
 
+from tinybev.errors import UserError
 from tinybev.model.heads.peaks import ROW_CLASSES, PeakFinder
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.bundle import load_bundle
@@ -40,9 +43,29 @@ def finder(count: int, share: float) -> PeakFinder:
     return peaks
 
 
-def main(spec: str, dataroot: str, version: str, split: str) -> None:
-    """Runs the network once over the split and measures each share by the devkit."""
-    bundle, dataset = load_bundle(spec), open_dataset(Path(dataroot), version, split, with_lidar=False)
+def main(arguments: Sequence[str]) -> int:
+    """Prints the table; 0, or 2 where bundle or dataset cannot be opened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", help="folder or name of a bundle, like shipped:mini")
+    parser.add_argument("dataroot", type=Path, help="folder of a nuScenes-format dataset")
+    parser.add_argument("version", help="of the dataset, like v1.0-mini")
+    parser.add_argument("split", help="of the version, like mini_val")
+    args = parser.parse_args(arguments)
+    try:
+        print(table(args.bundle, args.dataroot, args.version, args.split))
+    except UserError as error:
+        print(f"peak_share: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def table(spec: str, dataroot: Path, version: str, split: str) -> str:
+    """Runs the network once over the split and measures each share by the devkit; the measures as Markdown.
+
+    Raises:
+        UserError: the bundle or the dataset cannot be opened.
+    """
+    bundle, dataset = load_bundle(spec), open_dataset(dataroot, version, split, with_lidar=False)
     preprocessor = Preprocessor(bundle.config, bundle.manifest.trained_with_ego_status is True)
     backend = open_backend(bundle, "auto", "cpu", 0)
     finders = {share: finder(bundle.config.max_agents, share) for share in SHARES}
@@ -57,15 +80,15 @@ def main(spec: str, dataroot: str, version: str, split: str) -> None:
             found[share][seen.token] = detection_boxes(prediction)
     columns = ["mAP", *(f"{name}.AP" for name in ROW_CLASSES)]
     lines = [f"| share | {' | '.join(columns)} |", f"| ---: |{' ---: |' * len(columns)}"]
-    nusc = open_tables(Path(dataroot), version)
+    nusc = open_tables(dataroot, version)
     for share, submission in found.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "detections.json"
             write_submission(path, submission)
             measures = detection_measures(nusc, split, submission, path)
         lines.append(f"| {share:g} | {' | '.join(f'{measures[name].value:.3f}' for name in columns)} |")
-    print("\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -244,7 +244,7 @@ class Plan:
 
     Attributes:
         positions: (T, 2).
-        yaws: (T,) heading.
+        yaws: (T,) heading; where refinement moved the step that leads to a position, it turned the heading with it.
         speeds: (T,) m/s.
         raw_positions: (T, 2) as the network gave them, before refinement against occupancy; equal to ``positions``
             where refinement is off.

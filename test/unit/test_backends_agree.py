@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from agreement import Agreement, agreement
 from rigs import ring_rig
 from street import street_frame
 from student_inputs import flat, student_inputs
 from tiny_students import COARSE
 
-from tinybev.bench.agreement import Agreement, agreement
 from tinybev.bench.made_frame import made_frame
 from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student

@@ -164,9 +164,16 @@ def test_a_gpu_without_bfloat16_is_refused_for_cuda_graphs(bundle: Bundle, monke
         open_backend(bundle, "torch-cuda-graphs", "auto", 1)
 
 
-def test_the_reference_is_float32_on_a_gpu_too(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backend", ["torch", "torch-bf16", "torch-compile", "torch-cuda-graphs"])
+def test_what_pytorch_computes_in_float32_is_float32_on_a_gpu_too(
+    backend: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole network of the reference, the heads of the others."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    open_backend(bundle, "torch", "cpu", 1)
+    monkeypatch.setattr(torch_device, "computes_bfloat16", lambda device: True)
+    for name in ("open_compiled", "open_cuda_graphs"):
+        monkeypatch.setattr(choice, name, lambda *_arguments: None)
+    open_backend(bundle, backend, "cpu", 1)
     assert torch.backends.cudnn.allow_tf32 is False
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from agreement import Agreement, agreement
 from rigs import ring_rig
 from student_inputs import flat, student_inputs
 from tiny_students import COARSE
 
-from tinybev.bench.agreement import Agreement, agreement
 from tinybev.errors import UserError
 from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentInputs, seeded_student

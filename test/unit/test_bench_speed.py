@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tinybev import bench
-from tinybev.bench import disturbance
+from tinybev.bench import disturbance, network
 from tinybev.bench.decode import DECODERS
 from tinybev.bench.disturbance import Stopwatch, waited_us
 from tinybev.bench.foreign_load import peak_memory_mb
@@ -52,6 +52,13 @@ def test_every_way_of_pooling_gives_the_same() -> None:
     assert pooled["embedding_bag"].abs().sum() > 0
     for name, value in pooled.items():
         torch.testing.assert_close(value, pooled["embedding_bag"], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_peak_of_float32_is_one_of_float32_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(network.Convolve, "height", 1)
+    network.Convolve("float32", "cpu", torch.get_num_threads())()
+    assert torch.backends.cudnn.allow_tf32 is False
 
 
 def test_both_ways_of_decoding_show_the_same_picture() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tinybev.geometry import BevGrid
 from tinybev.model.heads.planning import PlanOutputs
 from tinybev.runtime.decode.planning import decode_plan
-from tinybev.runtime.plan_refinement import RADIUS_M, SIGMA_M, WEIGHT, plan_cost, refine_plan
+from tinybev.runtime.plan_refinement import RADIUS_M, SIGMA_M, WEIGHT, plan_cost, refine_plan, turned_yaws
 from tinybev.types import Command, Goal, Occupancy, WeightsInfo
 
 GRID = BevGrid((-51.2, 51.2, 0.512), (-51.2, 51.2, 0.512))
@@ -100,6 +104,32 @@ def test_the_networks_own_plan_is_kept_beside_the_refined_one() -> None:
     assert np.abs(plan.positions - AHEAD).max() > 0.3
     steps = np.diff(np.vstack([np.zeros((1, 2)), plan.positions]), axis=0)
     assert plan.speeds == pytest.approx(np.linalg.norm(steps, axis=1) / 0.5)
+
+
+def test_the_vehicle_points_along_the_refined_path() -> None:
+    drift = 0.1  # the network's headings are not quite the path's
+    plan = decode_plan(outputs(AHEAD, np.full(6, drift)), Goal(), 0.5, occupied((6, 14, 0.6, 3.0)), 0.3)
+    steps = np.diff(np.vstack([np.zeros((1, 2)), plan.positions]), axis=0)
+    assert np.abs(steps[:, 1]).max() > 0.3
+    assert plan.yaws == pytest.approx(drift + np.arctan2(steps[:, 1], steps[:, 0]))  # the plan was straight ahead
+    assert turned_yaws(plan.yaws, plan.positions, plan.raw_positions) == pytest.approx(np.full(6, drift))
+
+
+@given(st.floats(-math.pi, math.pi), st.floats(-3.0, 3.0), st.floats(-1.5, 1.5))
+def test_headings_turn_by_as_much_as_the_path(course: float, yaw: float, turn: float) -> None:
+    before, after = (np.cumsum([[math.cos(angle), math.sin(angle)]] * 4, axis=0) for angle in (course, course + turn))
+    found = turned_yaws(np.full(4, yaw), before, after)
+    assert np.cos(found - yaw - turn) == pytest.approx(np.ones(4))
+    assert (np.abs(found) <= math.pi).all()
+
+
+def test_steps_that_are_short_or_go_back_turn_nothing() -> None:
+    crawling = np.column_stack([np.arange(1, 5) * 0.4, np.zeros(4)])
+    yaws = np.array([0.3, 0.2, 0.1, 0.0])
+    assert turned_yaws(yaws, crawling, np.add(crawling, [0.0, 2.0])) == pytest.approx(yaws)
+    ahead = np.array([[4.0, 0], [8, 0], [12, 0], [16, 0]])
+    pushed_back = np.array([[4.0, 0], [3, 0], [12, 0], [16, 0]])
+    assert turned_yaws(yaws, ahead, pushed_back) == pytest.approx(yaws)
 
 
 def test_a_plan_survives_our_messages() -> None:

@@ -11,6 +11,8 @@ from tinybev.draw.overlay import Overlay
 from tinybev.draw.palette import DETECTION_COLORS, MAP_COLORS, OCCUPIED_LAST, OCCUPIED_NOW, PLAN, TRUTH, bgr
 from tinybev.draw.shapes import Shapes
 from tinybev.geometry import BevGrid
+from tinybev.runtime.options import PipelineOptions
+from tinybev.runtime.plan_refinement import refine_plan
 from tinybev.types import Goal, MapClass, MapSegment, Occupancy, Plan
 
 SIDE = 520  # 5 pixels a metre
@@ -89,12 +91,23 @@ def test_an_occupied_cell_is_tinted_where_it_lies(x: float, y: float) -> None:
 
 
 def test_a_cell_has_the_shade_of_the_first_step_at_which_it_is_taken() -> None:
-    color, opacity = occupancy_tint(_occupancy((0, 1, 1), (3, 1, 1), (4, 5, 5)))
+    color, opacity = occupancy_tint(_occupancy((0, 1, 1), (3, 1, 1), (4, 5, 5)), occupied_from=0.5)
     now, last = (tuple(np.floor(GRID.metric_to_cell(xy)).astype(int)) for xy in ([1, 1], [5, 5]))
     assert color[now].tolist() == list(bgr(OCCUPIED_NOW))
     assert color[last].tolist() == list(bgr(OCCUPIED_LAST))
     assert opacity[now] > opacity[last] > 0
     assert np.count_nonzero(opacity) == 2
+
+
+@pytest.mark.parametrize("chosen", [{}, {"occupied_from": 0.2}], ids=["by default", "chosen"])
+def test_what_a_plan_gives_way_to_is_shown(chosen: dict[str, float]) -> None:
+    threshold = chosen.get("occupied_from", PipelineOptions().occupancy_threshold)
+    for probability, expected in ((threshold + 0.01, True), (threshold - 0.01, False)):
+        beside_the_plan = _occupancy((2, 8.25, 0.75))
+        beside_the_plan.probability[beside_the_plan.probability > 0] = probability
+        refined = refine_plan(_plan(None).positions, beside_the_plan, threshold)
+        assert (refined != _plan(None).positions).any() == expected
+        assert (_bev(Overlay(occupancy=beside_the_plan, **chosen)) != EMPTY).any() == expected
 
 
 def test_free_cells_change_nothing() -> None:

@@ -67,6 +67,11 @@ def test_an_unknown_variant_is_refused_with_those_there_are() -> None:
         ({"x_bound": (-math.inf, math.inf, 0.512)}, "x_bound: expected"),
         ({"y_bound": (-51.2, math.nan, 0.512)}, "y_bound: expected"),
         ({"d_bound": (1.0, 60.0, math.inf)}, "d_bound: expected"),
+        (
+            {"d_bound": (-5.0, 60.0, 1.0)},
+            r"d_bound: expected depths in front of the camera, above 0 m, got \(-5.0, 60.0",
+        ),
+        ({"d_bound": (0.0, 60.0, 1.0)}, "d_bound: expected depths in front of the camera"),
         ({"z_bound": (-math.inf, 5.0, 8.0)}, "z_bound: expected"),
     ],
 )

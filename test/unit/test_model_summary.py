@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def test_macs_are_those_counted_by_hand() -> None:
     assert parts["splat"].macs == pairs * config.context_channels
     assert parts["lift"].macs == gate + convolutions
     assert parts["bev_stem"].activation_bytes == 2 * 4 * 100 * 100 * config.bev_widths[0]  # convolution, normalisation
+
+
+def test_a_network_with_a_memory_is_counted_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "nano", "--set", "memory_frames=1"]) == 0
+    config = dataclasses.replace(find_variant("nano"), memory_frames=1)
+    fusion = {part.name: part for part in summarize(config).parts}["temporal"]
+    rows, columns = config.head_grid.shape
+    assert fusion.macs == rows * columns * 2 * config.bev_widths[0] ** 2
+    assert f"| temporal | {fusion.parameters:,} |" in capsys.readouterr().out
 
 
 def test_a_changed_field_changes_the_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rigs import ring_rig, yaw_transform
 from student_inputs import random_images
 
@@ -72,6 +74,23 @@ def test_turning_left_moves_the_past_to_the_right() -> None:
     out = moved(feat, invert(yaw_transform(math.pi / 2)))
     assert out[8, 1] == pytest.approx(1.0)
     assert out.sum() == pytest.approx(1.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.floats(-math.pi, math.pi),
+    # So near that nothing leaves the grid, beyond whose last centres the edge mixes with what was never seen.
+    st.tuples(st.floats(-1.9, 1.9), st.floats(-1.9, 1.9)),
+    st.tuples(st.floats(-2.5, 2.5), st.floats(-2.5, 2.5)),
+)
+def test_a_feature_comes_from_where_the_transform_takes_its_cell(
+    yaw: float, moved_by: tuple[float, float], cell: tuple[float, float]
+) -> None:
+    past_T_now = yaw_transform(yaw, *moved_by)
+    cells_3XY = torch.tensor([*cell, 1.0])[:, None, None]
+    # The features are their own places, x and y, so that what is sampled says where.
+    places = move(cell_points(GRID)[None, :2], torch.from_numpy(planar(past_T_now))[None], cells_3XY, GRID)
+    np.testing.assert_allclose(places[0, :, 0, 0], (past_T_now @ [*cell, 0, 1])[:2], atol=1e-5)
 
 
 def test_half_precision_features_keep_their_places() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pictures import jpeg
 from rigs import ring_rig
 
 from tinybev.geometry import project
-from tinybev.runtime.crop import Crop
+from tinybev.model.config import VARIANTS, StudentConfig
+from tinybev.runtime.crop import ABOVE_MIDDLE, Crop
 from tinybev.runtime.image_file import decode_image_file
 
 FULL = (900, 1600)
@@ -28,7 +31,34 @@ def test_wide_images_are_scaled_by_the_height_and_cut_evenly() -> None:
     assert crop.corner == (288, 0)
 
 
-@pytest.mark.parametrize("image_size", [FULL, (720, 1280), (400, 2000), (256, 704), (250, 700), (1201, 1920)])
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("image_size", [FULL, (450, 800), (720, 1280), (1080, 1920)])
+def test_of_images_of_16_to_9_only_sky_and_nothing_of_the_ground_is_cut_off(
+    image_size: tuple[int, int], variant: StudentConfig
+) -> None:
+    crop = Crop.fit(image_size, variant.image_size)
+    assert crop.corner == (0, crop.resized[0] - crop.target[0])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@given(height=st.integers(60, 3000), width=st.integers(60, 4000))
+def test_the_horizon_of_a_level_camera_is_kept(target: tuple[int, int], height: int, width: int) -> None:
+    crop = Crop.fit((height, width), target)
+    level = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, (height - 1) / 2], [0.0, 0.0, 1.0]])
+    horizon = crop.intrinsics(level)[1, 2]
+    assert ABOVE_MIDDLE * target[0] - 1.01 <= horizon < target[0]  # a row is half of one from its edge, and whole
+    assert 0 <= crop.corner[1] <= crop.resized[0] - target[0]
+
+
+def test_a_square_camera_sees_the_ground_up_to_the_horizon() -> None:
+    crop = Crop.fit((1200, 1200), (256, 704))
+    assert crop.resized == (704, 704)
+    assert crop.corner == (0, 301)  # of the 352 rows above the middle 51 are kept
+
+
+@pytest.mark.parametrize(
+    "image_size", [FULL, (1200, 1600), (1200, 1200), (720, 1280), (400, 2000), (256, 704), (250, 700), (1201, 1920)]
+)
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_left_always_has_the_networks_size(image_size: tuple[int, int], target: tuple[int, int]) -> None:
     cut = Crop.fit(image_size, target).apply(np.zeros((*image_size, 3), dtype=np.uint8))

@@ -34,6 +34,19 @@ def test_a_file_is_decoded_no_larger_than_it_is_needed_and_nothing_shifts(target
         assert np.abs(np.roll(decoded, 1, axis=1) - means).mean() > np.abs(decoded - means).mean()
 
 
+@pytest.mark.parametrize(("size", "share"), [((96, 162), 2), ((90, 160), 2), ((96, 161), 1), ((93, 160), 1)])
+def test_a_size_that_does_not_divide_the_sides_is_not_taken(size: tuple[int, int], share: int) -> None:
+    decoded = decode_image_file(jpeg(picture(size)), target_width=40)
+    assert decoded.shape == (size[0] // share, size[1] // share, 3)
+
+
+def test_no_pixel_of_a_png_is_skipped() -> None:
+    stripes = np.zeros((96, 160, 3), dtype=np.uint8)
+    stripes[:, ::4] = 200
+    file = cv2.imencode(".png", stripes)[1].tobytes()
+    np.testing.assert_array_equal(decode_image_file(file, target_width=40), stripes)
+
+
 def test_a_progressive_jpeg_is_read() -> None:
     file = cv2.imencode(".jpg", PIXELS, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     assert decode_image_file(file, target_width=160).shape == (90, 160, 3)

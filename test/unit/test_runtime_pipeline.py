@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 
 import numpy as np
@@ -14,7 +15,7 @@ from rigs import ring_rig, yaw_transform
 from tinybev.config import NodeConfig
 from tinybev.errors import UserError
 from tinybev.model.config import find_variant
-from tinybev.model.heads.planning import PlanConditions
+from tinybev.model.heads.planning import GOAL_DISTANCE_M, GOAL_SCALE_M, PlanConditions
 from tinybev.model.student import seeded_student
 from tinybev.runtime import preprocess
 from tinybev.runtime.bundle import Bundle, load_bundle, make_bundle
@@ -257,6 +258,14 @@ def test_what_the_planner_is_told() -> None:
     torch.testing.assert_close(plan_conditions(Goal(), None), untold)
     told = plan_conditions(Goal(Command.RIGHT, (25.0, -5.0)), EgoStatus(5.0, 0.1, 0.5))
     torch.testing.assert_close(told, conditions([1.0, 0.0, 0.0], [0.5, -0.1, 1.0], [0.5, 0.1, 0.5, 1.0]))
+
+
+@pytest.mark.parametrize("goal", [(400.0, 0.0), (-60.0, 80.0), (31.0, -1e4), (18.0, 24.0), (0.0, 0.0)])
+def test_a_goal_farther_away_than_in_training_is_told_by_its_direction(goal: tuple[float, float]) -> None:
+    told = GOAL_SCALE_M * plan_conditions(Goal(point=goal), None).goal_B3[0, :2].double().numpy()
+    distance = math.hypot(*goal)
+    assert np.linalg.norm(told) == pytest.approx(min(distance, GOAL_DISTANCE_M))
+    np.testing.assert_allclose(told * distance, np.array(goal) * np.linalg.norm(told), rtol=1e-5)
 
 
 def test_images_go_to_the_network_as_bytes_and_those_of_missing_cameras_are_black(bundle: Bundle) -> None:

@@ -18,7 +18,7 @@ from tinybev.errors import UserError
 from tinybev.model.summary import summarize
 from tinybev.runtime.backends.choice import open_backend
 from tinybev.runtime.backends.openvino_int8 import INT8, is_calibrated, quantize
-from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device, keep_float32
 from tinybev.runtime.bundle import UNTRAINED
 from tinybev.runtime.options import AUTO, BACKENDS
 from tinybev.runtime.preprocess import Preprocessor
@@ -74,7 +74,7 @@ def _measure(subject: Subject, names: Sequence[str], args: argparse.Namespace) -
             refused[INT8] = str(error)
             del variants[INT8]
     for precision in _PRECISIONS:
-        variants[_PEAK + precision] = _Convolve(precision, args.device, threads)
+        variants[_PEAK + precision] = Convolve(precision, args.device, threads)
     timings, absent = time_in_turns(variants, args.rounds)
     operations = 2.0 * summarize(subject.config).macs
     rows = []
@@ -130,7 +130,7 @@ class _Infer:
 
 
 @dataclass(frozen=True)
-class _Convolve:
+class Convolve:
     """A convolution that keeps every core busy with arithmetic: 3 x 3, 128 channels, about the middle of a ResNet."""
 
     precision: str
@@ -149,6 +149,7 @@ class _Convolve:
             return request.infer
         if self.precision == "bfloat16":
             check_bfloat16(device, "bench network", "float32")
+        keep_float32()
         kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[self.precision]
         layer = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False).to(device, kind)
         layer = layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -173,4 +174,4 @@ class _Convolve:
 
 def _peak_gflops(timing: Timing, precision: str) -> float:
     """The highest rate that any turn reached: what disturbs a sample can only slow it down."""
-    return _Convolve.operations(precision) / min(sample.wall_s for sample in timing.samples) / 1e9
+    return Convolve.operations(precision) / min(sample.wall_s for sample in timing.samples) / 1e9

@@ -31,8 +31,6 @@ RANGE_M = 52.0
 """From the ego to each edge of the view."""
 
 RING_STEP_M = 10
-OCCUPIED_FROM = 0.5
-"""A cell counts as taken from this probability on."""
 
 EGO_SIZE = (4.08, 1.73, 1.56)
 EGO_CENTER = (1.38, 0.0, 0.78)
@@ -63,7 +61,7 @@ def draw_bev(overlay: Overlay, shapes: Shapes, side: int, scale: float = 1.0) ->
     outlines = [segment.points for segment in overlay.segments if segment.map_class == MapClass.DRIVABLE]
     fill(image, [bev_pixels(outline, side) for outline in outlines], MAP_COLORS[MapClass.DRIVABLE])
     if overlay.occupancy is not None:
-        image = _tinted(image, overlay.occupancy)
+        image = _tinted(image, overlay.occupancy, overlay.occupied_from)
     _rings(image, scale)
     _lines(image, shapes.lines, scale)
     _ego(image)
@@ -91,9 +89,12 @@ def _rings(image: Image, scale: float) -> None:
         write(image, f"{radius}", (x - 8 * scale, y + 4 * scale), FAINT_TEXT, 0.4 * scale, halo=True)
 
 
-def occupancy_tint(occupancy: Occupancy) -> tuple[Image, Floats]:
-    """Colour (X, Y, 3) BGR and opacity (X, Y) of each cell, by the first step at which it is taken; 0 if at none."""
-    taken = occupancy.probability >= OCCUPIED_FROM
+def occupancy_tint(occupancy: Occupancy, occupied_from: float) -> tuple[Image, Floats]:
+    """Colour (X, Y, 3) BGR and opacity (X, Y) of each cell, by the first step at which it is taken; 0 if at none.
+
+    A cell is taken from the probability ``occupied_from`` on.
+    """
+    taken = occupancy.probability >= occupied_from
     first, steps = taken.argmax(axis=0), len(taken)
     lateness = np.arange(steps)[:, None] / max(steps - 1, 1)
     shades = (1 - lateness) * np.array(bgr(OCCUPIED_NOW)) + lateness * np.array(bgr(OCCUPIED_LAST))
@@ -101,7 +102,7 @@ def occupancy_tint(occupancy: Occupancy) -> tuple[Image, Floats]:
     return shades.round().astype(np.uint8)[first], opacity.astype(np.float32)
 
 
-def _tinted(image: Image, occupancy: Occupancy) -> Image:
+def _tinted(image: Image, occupancy: Occupancy, occupied_from: float) -> Image:
     side, grid = len(image), occupancy.grid
     # Three corners of the view as (column, row) of the grid, a cell's centre at its integer as warpAffine has it.
     corners = np.array([[0.0, 0.0], [side - 1.0, 0.0], [0.0, side - 1.0]], dtype=np.float32)
@@ -110,7 +111,7 @@ def _tinted(image: Image, occupancy: Occupancy) -> Image:
     grid_from_view = cv2.getAffineTransform(corners, cells)
     color, opacity = (
         cv2.warpAffine(layer, grid_from_view, (side, side), flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        for layer in occupancy_tint(occupancy)
+        for layer in occupancy_tint(occupancy, occupied_from)
     )
     return np.asarray(cv2.blendLinear(color, image, opacity, 1.0 - opacity), dtype=np.uint8)
 

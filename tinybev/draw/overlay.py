@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tinybev.runtime.options import PipelineOptions
 from tinybev.types import Detections, MapSegment, Occupancy, Plan, Results, Trajectories
 
 
@@ -17,6 +18,8 @@ class Overlay:
             outline inside another is a hole.
         trajectories: the modes of each agent, the likelier the more opaque.
         occupancy: shown in the bird's-eye view.
+        occupied_from: the probability from which on a cell is shown as occupied; by default the one from which on a
+            plan gives way to it by default.
         plan: the ego's trajectory, its step marks, and the goal.
         truth: annotations, as thin outlines in a colour of their own.
         title: the caption's left side.
@@ -31,6 +34,7 @@ class Overlay:
     truth: Detections | None = None
     title: str = ""
     notice: str | None = None
+    occupied_from: float = PipelineOptions.occupancy_threshold
 
     @classmethod
     def of_results(cls, results: Results, title: str = "", truth: Detections | None = None) -> Overlay:

@@ -102,6 +102,10 @@ class StudentConfig:
             raise UserError(f"{error}; correct the configuration.") from error
         if heights != 1 or depths < 2:
             raise UserError(f"expected one cell along z and two or more depth bins, got {heights} and {depths}.")
+        if self.d_bound[0] <= 0:
+            raise UserError(
+                f"d_bound: expected depths in front of the camera, above 0 m, got {self.d_bound}; correct it."
+            )
         if any(side % self.bev_stem_stride for side in shape):
             raise UserError(f"bev_stem_stride: expected a divisor of the grid's {shape}, got {self.bev_stem_stride}.")
         rows, columns = self.head_grid.shape

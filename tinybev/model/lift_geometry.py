@@ -35,10 +35,6 @@ class SplatIndices(NamedTuple):
     pixel_P: Tensor
     start_G: Tensor
 
-    def to(self, device: torch.device | str) -> SplatIndices:
-        """The same on another device."""
-        return SplatIndices(*(tensor.to(device, non_blocking=True) for tensor in self))
-
 
 def splat_indices(config: StudentConfig, intrinsics_BN33: Floats, base_T_camera_BN44: Floats) -> SplatIndices:
     """The indices of a batch of B frames of N cameras.

@@ -63,7 +63,7 @@ def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, cells_3XY: Tensor, grid: Bev
     """Features of a past frame, sampled at the cells of the present one; zeros where the past grid does not reach.
 
     Places are computed in float32 whatever the features are: half precision would be off by a quarter of a metre at
-    the edge of the grid.
+    the edge of the grid. A matrix product would be in half precision under autocast; products and their sum are not.
 
     Args:
         feat_BCXY: on ``grid`` around where the vehicle was.
@@ -71,8 +71,7 @@ def move(feat_BCXY: Tensor, past_T_now_B33: Tensor, cells_3XY: Tensor, grid: Bev
         cells_3XY: ``cell_points`` of the grid, on the features' device.
         grid: of the features, and of those that are given.
     """
-    with torch.autocast(feat_BCXY.device.type, enabled=False):
-        past_B3XY = torch.einsum("bij,jxy->bixy", past_T_now_B33.float(), cells_3XY)
+    past_B3XY = (past_T_now_B33.float()[:, :, :, None, None] * cells_3XY).sum(2)
     # grid_sample wants (column, row) with -1 and 1 at the outer edges of the first and the last cell.
     (x_min, x_max, _), (y_min, y_max, _) = grid.x_bound, grid.y_bound
     column_BXY = (past_B3XY[:, 1] - y_min) / (y_max - y_min) * 2 - 1

@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from tinybev.geometry import Array
 
+ABOVE_MIDDLE = 0.2
+"""At least this share of the kept rows lies above the image's middle, where a level camera has the horizon: a little
+less than nuScenes' images have there when only sky is cut off."""
+
 
 @dataclass(frozen=True)
 class Crop:
@@ -29,7 +33,10 @@ class Crop:
 
     @classmethod
     def fit(cls, image_size: tuple[int, int], target: tuple[int, int]) -> Crop:
-        """The smallest scaling that covers ``target``; the top is cut off, where the sky is, and both sides evenly.
+        """The smallest scaling that covers ``target``; what is too much is cut off the sky and off both sides evenly.
+
+        Where the image is so high that this would cut off the horizon too, as of 4:3 and squarer ones, the ground next
+        to the vehicle goes instead.
 
         Args:
             image_size: (height, width) of the full image.
@@ -38,10 +45,12 @@ class Crop:
         (height, width), (target_height, target_width) = image_size, target
         scale = max(target_height / height, target_width / width)
         resized = max(target_height, round(height * scale)), max(target_width, round(width * scale))
+        # The image's middle, not the row of the optical axis: images are cut before their calibration is known.
+        top = min(resized[0] - target_height, round(resized[0] / 2 - ABOVE_MIDDLE * target_height))
         return cls(
             scale=(resized[1] / width, resized[0] / height),
             resized=resized,
-            corner=((resized[1] - target_width) // 2, resized[0] - target_height),
+            corner=((resized[1] - target_width) // 2, top),
             target=target,
         )
 

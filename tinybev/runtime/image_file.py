@@ -35,15 +35,22 @@ def image_file_size(data: bytes) -> tuple[int, int]:
 
 
 def decode_image_file(data: bytes, target_width: int) -> NDArray[np.uint8]:
-    """The pixels, RGB (H, W, 3), at the smallest of full size, a half and a quarter with ``target_width`` pixels a row.
+    """The pixels, RGB (H, W, 3); of a JPEG at a quarter or half of its size where that has ``target_width`` columns.
 
-    A reduced size costs a JPEG decoder a fraction of the work; it averages 2 x 2 or 4 x 4 pixels, so nothing shifts.
+    A reduced size costs a JPEG decoder a fraction of the work, and each of its pixels is about the mean of 2 x 2 or
+    4 x 4. Only sizes that divide both sides are taken: of others the last pixels would stand for fewer columns or rows,
+    and everything would shift. A PNG is decoded in full in any case; OpenCV would then skip pixels to make it smaller.
 
     Raises:
         UserError: the file is damaged.
     """
-    _, width = image_file_size(data)
-    flags = next((flags for share, flags in _REDUCED if width >= share * target_width), cv2.IMREAD_COLOR)
+    height, width = image_file_size(data)
+    reduced = (
+        flags
+        for share, flags in _REDUCED
+        if data.startswith(_JPEG_START) and width >= share * target_width and height % share == width % share == 0
+    )
+    flags = next(reduced, cv2.IMREAD_COLOR)
     try:
         bgr = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:

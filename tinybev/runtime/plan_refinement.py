@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinybev.geometry import Array
+from tinybev.geometry import Array, wrap_angle
 from tinybev.types import Floats, Occupancy
 
 RADIUS_M = 5.0
@@ -23,6 +23,8 @@ WEIGHT = 1.0
 ITERATIONS = 50
 STEP = 0.1
 """Of the descent; below two over the largest curvature, 2 + WEIGHT * sqrt(2 pi) * SIGMA_M, of a straight edge."""
+SHORTEST_STEP_M = 0.5
+"""A shorter step between positions has no direction: refinement moves its ends by as much as it is long."""
 
 
 def refine_plan(raw_positions: Floats, occupancy: Occupancy, threshold: float) -> Array:
@@ -51,6 +53,22 @@ def refine_plan(raw_positions: Floats, occupancy: Occupancy, threshold: float) -
         cell_area = occupancy.grid.x_bound[2] * occupancy.grid.y_bound[2]
         refined[steps] = _descend(raw[steps].T, cells, WEIGHT * cell_area * np.concatenate(weights)).T
     return refined
+
+
+def turned_yaws(yaws: Floats, before: Floats, after: Floats) -> Array:
+    """The headings (T,) of a path that was moved: each turns as the step that leads to its position.
+
+    A step is a line without a front here, so that one which was moved backward does not turn the vehicle round; turns
+    are at most a quarter. Where a step is shorter than ``SHORTEST_STEP_M`` on either path its heading stays.
+
+    Args:
+        yaws: (T,) on the path before.
+        before, after: positions (T, 2) of the two paths, which both begin at the origin.
+    """
+    old_T2, new_T2 = (np.diff(np.vstack([np.zeros((1, 2)), path]), axis=0) for path in (before, after))
+    turn_T = np.arctan2(new_T2[:, 1], new_T2[:, 0]) - np.arctan2(old_T2[:, 1], old_T2[:, 0])
+    shortest_T = np.minimum(np.linalg.norm(old_T2, axis=1), np.linalg.norm(new_T2, axis=1))
+    return wrap_angle(yaws + np.where(shortest_T >= SHORTEST_STEP_M, wrap_angle(2 * turn_T) / 2, 0.0))
 
 
 def plan_cost(position: Floats, start: Floats, cells: Floats, weights: Floats) -> float:

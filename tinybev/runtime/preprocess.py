@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tinybev.errors import UserError
 from tinybev.geometry import Array
 from tinybev.model.config import StudentConfig
-from tinybev.model.heads.planning import GOAL_SCALE_M, SPEED_SCALE_MPS, PlanConditions
+from tinybev.model.heads.planning import GOAL_DISTANCE_M, GOAL_SCALE_M, SPEED_SCALE_MPS, PlanConditions
 from tinybev.model.lift_geometry import SplatIndices, splat_indices
 from tinybev.model.lift_splat import normalised_intrinsics
 from tinybev.model.student import StudentInputs
@@ -229,9 +230,16 @@ def _check_size(image: CameraFrame) -> None:
 
 
 def plan_conditions(goal: Goal, ego: EgoStatus | None) -> PlanConditions:
-    """What the planner is told, as a batch of one."""
+    """What the planner is told, as a batch of one.
+
+    A goal gives a direction and no stop. One that lies beyond ``GOAL_DISTANCE_M`` is told as the point at that distance
+    in its direction, since training shows none farther away: a standing vehicle would plan to race there.
+    """
     command = [float(goal.command == one) for one in Command]
-    point = [0.0, 0.0, 0.0] if goal.point is None else [goal.point[0] / GOAL_SCALE_M, goal.point[1] / GOAL_SCALE_M, 1.0]
+    point = [0.0, 0.0, 0.0]
+    if goal.point is not None:
+        nearer = GOAL_DISTANCE_M / max(math.hypot(*goal.point), GOAL_DISTANCE_M)
+        point = [*(nearer * along / GOAL_SCALE_M for along in goal.point), 1.0]
     status = [0.0, 0.0, 0.0, 0.0]
     if ego is not None:
         status = [ego.speed_mps / SPEED_SCALE_MPS, ego.yaw_rate_rps, ego.acceleration_mps2, 1.0]

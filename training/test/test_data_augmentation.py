@@ -281,6 +281,19 @@ def test_what_is_drawn_stays_in_its_range_and_reaches_its_ends() -> None:
     assert all(image.crop.corner[1] + 64 == image.crop.resized[0] for image in images)  # at the lower edge
 
 
+@pytest.mark.parametrize("image_size", [(180, 320), (240, 320), (320, 320)])
+def test_a_drawn_window_ends_at_the_row_at_which_the_vehicles_does(image_size: tuple[int, int]) -> None:
+    rng, vehicle = np.random.default_rng(6), Crop.fit(image_size, NETWORK_SIZE)
+
+    def last_row(crop: Crop) -> float:
+        """Of the full image."""
+        return (crop.corner[1] + crop.target[0]) / crop.scale[1]
+
+    for _ in range(50):
+        drawn = ImageAugmentationRange().draw(image_size, NETWORK_SIZE, rng).crop
+        assert last_row(drawn) == pytest.approx(last_row(vehicle), abs=1.0 / drawn.scale[1])
+
+
 @given(st.integers(1, 6), st.floats(0, 1), st.integers(0, 2**32))
 def test_dropout_leaves_one_camera(count: int, probability: float, seed: int) -> None:
     assert not all(drop_cameras(count, probability, np.random.default_rng(seed)))

@@ -7,10 +7,11 @@ import math
 import numpy as np
 import pytest
 from scene_builder import LIDAR_AHEAD_M, build_scene, circle, pose, stamp_ns, straight
-from tinybev_training.data.ego import GOAL_DISTANCE_M, command, ego_status, goal_point, plan_targets, pose_at
+from tinybev_training.data.ego import command, ego_status, goal_point, plan_targets, pose_at
 from tinybev_training.data.sample import PLAN_STEPS
 
 from tinybev.geometry import invert
+from tinybev.model.heads.planning import GOAL_DISTANCE_M
 from tinybev.types import Command
 
 

@@ -1,4 +1,7 @@
-"""Planning: where the ego drives next, given where it is to go."""
+"""Planning: where the ego drives next, given where it is to go.
+
+A goal gives a direction and no stop: in training it lies ahead on the way that was driven, and nobody stopped there.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from torch import Tensor, nn
 from tinybev.model.bev_encoder import BevFeatures
 from tinybev.model.config import StudentConfig
 from tinybev.types import Command
+
+GOAL_DISTANCE_M = 30.0
+"""How far ahead along the driven path the goal point lies in training: the farthest one that the planner has seen."""
 
 GOAL_SCALE_M = 50.0
 SPEED_SCALE_MPS = 10.0
@@ -24,7 +30,7 @@ class PlanConditions(NamedTuple):
 
     Attributes:
         command_B3: one-hot over ``Command``.
-        goal_B3: x and y of the goal point / ``GOAL_SCALE_M``, 1.
+        goal_B3: x and y of the goal point, at most ``GOAL_DISTANCE_M`` away, / ``GOAL_SCALE_M``, 1.
         ego_B4: speed / ``SPEED_SCALE_MPS``, yaw rate in rad/s, acceleration in m/s^2, 1.
     """
 

@@ -11,7 +11,7 @@ from tinybev.runtime.backends.openvino_int8 import INT8, int8_sha256, open_openv
 from tinybev.runtime.backends.openvino_runtime import open_openvino, openvino_is_installed
 from tinybev.runtime.backends.reduced_precision import in_bfloat16
 from tinybev.runtime.backends.torch_compiled import open_compiled, open_cuda_graphs
-from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device
+from tinybev.runtime.backends.torch_device import check_bfloat16, choose_device, keep_float32
 from tinybev.runtime.backends.torch_eager import TorchEager
 from tinybev.runtime.bundle import Bundle
 from tinybev.runtime.options import AUTO, BACKENDS
@@ -30,8 +30,8 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         backend: one of ``BACKENDS``.
         device: "cpu", "cuda", or "auto": cuda where PyTorch finds it and the backend can use it.
         threads: of the network on the CPU; 0 leaves the runtime's choice. Where the network is not PyTorch's, PyTorch
-            has one thread from then on, in this whole process. Where it is PyTorch's in float32, PyTorch's
-            convolutions compute without TF32 from then on, likewise.
+            has one thread from then on, in this whole process. Where it is PyTorch's, what is in float32, of every
+            network the heads, is computed without TF32 from then on, likewise.
 
     Raises:
         UserError: a name is unknown, the backend does not run on the device, or what it needs is not there.
@@ -57,6 +57,7 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         return open_openvino_int8(bundle, threads)
     if backend == "onnxruntime":
         return open_onnx_runtime(bundle, threads)
+    keep_float32()
     if backend in _TORCH_BFLOAT16:
         check_bfloat16(where, f"backend {backend!r}", "openvino or torch")
     student = bundle.build_student()
@@ -66,8 +67,6 @@ def open_backend(bundle: Bundle, backend: str, device: str, threads: int) -> Bac
         return open_cuda_graphs(backend, student, where)
     if backend == "torch-bf16":
         return TorchEager(backend, "bfloat16", in_bfloat16(student), where)
-    # By default PyTorch's convolutions on a GPU round float32 to TF32, ten bits of it.
-    torch.backends.cudnn.allow_tf32 = False
     return TorchEager(backend, "float32", student, where)
 
 

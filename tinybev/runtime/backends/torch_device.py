@@ -55,6 +55,12 @@ def check_bfloat16(device: torch.device, asker: str, instead: str) -> None:
         )
 
 
+def keep_float32() -> None:
+    """Makes convolutions of float32 on a GPU compute in float32, in this whole process; by default PyTorch rounds them
+    to TF32, ten bits of it."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def to_device(value: _T, device: torch.device) -> _T:
     """A tensor, None, or any nesting of named tuples of them, on a device."""
     if isinstance(value, Tensor):

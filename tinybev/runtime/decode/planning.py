@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tinybev.model.heads.planning import PlanOutputs
-from tinybev.runtime.plan_refinement import refine_plan
+from tinybev.runtime.plan_refinement import refine_plan, turned_yaws
 from tinybev.types import Goal, Occupancy, Plan
 
 
@@ -27,7 +27,7 @@ def decode_plan(
     steps = np.diff(np.vstack([np.zeros((1, 2)), positions]), axis=0)
     return Plan(
         positions=positions,
-        yaws=np.arctan2(heading[:, 0], heading[:, 1]),
+        yaws=turned_yaws(np.arctan2(heading[:, 0], heading[:, 1]), raw_positions, positions),
         speeds=np.linalg.norm(steps, axis=1) / time_step_s,
         raw_positions=raw_positions,
         goal=goal,

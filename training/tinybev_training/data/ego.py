@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from tinybev.geometry import Array, interpolate_transform, invert, wrap_angle, yaw_of
+from tinybev.model.heads.planning import GOAL_DISTANCE_M
 from tinybev.types import EGO_STATUS_S, Command, EgoStatus
 from tinybev_training.data.sample import PLAN_STEPS, PlanTargets
 from tinybev_training.data.scene_log import EgoTrack, SceneLog
 
 COMMAND_LATERAL_M = 2.0
 """UniAD's threshold between straight on and a turn."""
-GOAL_DISTANCE_M = 30.0
-"""How far ahead along the driven path the goal point lies."""
 NANOSECONDS = 1_000_000_000
 
 

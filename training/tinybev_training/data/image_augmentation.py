@@ -90,7 +90,8 @@ class ImageAugmentationRange:
     def draw(self, image_size: Size, size: Size, rng: np.random.Generator) -> ImageAugmentation:
         """One augmentation of an image of ``image_size`` into ``size``; always takes seven numbers from ``rng``.
 
-        The window lies at the image's lower edge, where the road is, and anywhere across its width.
+        The window ends at the image's row at which the vehicle's does, the lowest but in high images, and lies anywhere
+        across the width.
         """
         scale, across, flip, turn, *colours = rng.random(7)
         low, high = self.scale
@@ -117,10 +118,11 @@ def drop_cameras(count: int, probability: float, rng: np.random.Generator) -> li
 
 
 def _zoomed(crop: Crop, image_size: Size, factor: float) -> Crop:
-    """``crop`` with the image ``factor`` times as large, the window at its lower edge."""
+    """``crop`` with the image ``factor`` times as large, the window's lower edge at the same row of the image."""
     height, width = (max(1, round(side * factor)) for side in crop.resized)
     scale = width / image_size[1], height / image_size[0]
-    return Crop(scale, (height, width), (crop.corner[0], height - crop.target[0]), crop.target)
+    lower_edge = round((crop.corner[1] + crop.target[0]) * factor)
+    return Crop(scale, (height, width), (crop.corner[0], lower_edge - crop.target[0]), crop.target)
 
 
 def _window(image: Image, crop: Crop) -> Image:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from nuscenes.nuscenes import NuScenes
 from tqdm import tqdm
 
+from tinybev.runtime.plan_refinement import turned_yaws
 from tinybev_training.data.dataset import NuScenesDataset, TargetGrids
 from tinybev_training.data.occupancy import CellRule
 from tinybev_training.data.sample import Sample
@@ -124,9 +125,10 @@ def score_sample(
     if prediction.occupancy is not None:
         occupancy = occupancy_score(prediction.occupancy, sample.occupancy, thresholds.occupancy)
     if prediction.plan is not None:
-        plan = plan_errors(prediction.plan.positions, prediction.plan.yaws, truth)
-        # Refinement moves positions and leaves the headings as the network gave them.
-        raw_plan = plan_errors(prediction.plan.raw_positions, prediction.plan.yaws, truth)
+        said = prediction.plan
+        plan = plan_errors(said.positions, said.yaws, truth)
+        raw_yaws = turned_yaws(said.yaws, said.positions, said.raw_positions)  # back to what the network gave
+        raw_plan = plan_errors(said.raw_positions, raw_yaws, truth)
     boxes = sample_boxes(prediction.detections, sample.agents.boxes, known.observed, thresholds.score)
     rings = detection_rings(prediction.detections, sample.agents.boxes, sample.agents.visibility, known.observed)
     return SampleScores(sample.scene, motion, cells, occupancy, plan, raw_plan, boxes, rings)
