@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import pytest
 from tiny_nuscenes import write_tiny_nuscenes
+from tinybev_training.data import ego
+from tinybev_training.data.dataset import open_dataset
 from tinybev_training.data.tables import open_tables
 
 from tinybev.cli import run_command
 from tinybev.runtime.pipeline import Pipeline
-from tinybev.types import Frame, Results
+from tinybev.types import Frame, Goal, Results
 
 BUNDLE = "untrained:nano"
 
@@ -117,9 +119,32 @@ def test_a_bundle_is_run_once_and_resumed(
     assert evaluate(*arguments, "--json", figures) == 0
     assert not frames
     assert json.loads(figures.read_text()) == data
-    capsys.readouterr()
-    assert evaluate(*arguments, "--ego-status", "always") == 2
-    assert "name another folder with --save" in capsys.readouterr().err
+    for other in (("--ego-status", "always"), ("--goal", "never")):
+        capsys.readouterr()
+        assert evaluate(*arguments, *other) == 2
+        assert "name another folder with --save" in capsys.readouterr().err
+
+
+def test_a_planner_that_is_told_no_goal_has_the_command_alone(
+    short_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ego, "GOAL_DISTANCE_M", 5.0)  # the scenes are short
+    told: list[Goal] = []
+    run = Pipeline.run
+
+    def seen(self: Pipeline, frame: Frame) -> Results:
+        told.append(frame.goal)
+        return run(self, frame)
+
+    monkeypatch.setattr(Pipeline, "run", seen)
+    figures = tmp_path / "figures.json"
+    arguments = ("--bundle", BUNDLE, "--dataroot", short_dataroot, "--split", "mine", "--save", tmp_path / "p")
+    assert evaluate(*arguments, "--goal", "never", "--json", figures) == 0
+    assert json.loads(figures.read_text())["run"]["goal"] == "never"
+    known = open_dataset(short_dataroot, "v1.0-mini", "mine")
+    goals = [known.surroundings(index).frame.goal for index in range(len(known))]
+    assert any(goal.point is not None for goal in goals)
+    assert told == [Goal(goal.command) for goal in goals]
 
 
 def test_several_processes_find_what_one_finds(short_dataroot: Path, tmp_path: Path) -> None:

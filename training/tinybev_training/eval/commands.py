@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev.runtime.options import AUTO, BACKENDS, EGO_STATUS, PipelineOptions
+from tinybev.runtime.options import ALWAYS, AUTO, BACKENDS, EGO_STATUS, NEVER, PipelineOptions
 from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
@@ -85,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell the planner of a bundle how fast the ego moves; auto: where it was trained with that",
     )
     parser.add_argument(
+        "--goal",
+        choices=(ALWAYS, NEVER),
+        default=ALWAYS,
+        help="tell the planner of a bundle a point on the human's way; UniAD, ST-P3 and VAD are told the command alone",
+    )
+    parser.add_argument(
         "--score-threshold", type=float, default=SCORE_THRESHOLD, help="boxes below it are not submitted"
     )
 
@@ -139,6 +145,7 @@ def _description(args: argparse.Namespace) -> Run:
         "dataset": args.version,
         "split": args.split,
         "ego_status": args.ego_status,
+        "goal": args.goal,
         "score_threshold": args.score_threshold,
         "backend": args.backend,
         **({"conditions": " ".join(args.conditions)} if args.conditions else {}),
@@ -180,7 +187,15 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
         score_threshold=args.score_threshold,
         ego_status=args.ego_status,
     )
-    clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
+    clean = PredictionRun(
+        args.bundle,
+        args.dataroot,
+        args.version,
+        args.split,
+        options,
+        folder,
+        with_goals=args.goal == ALWAYS,
+    )
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}
     predictions, speed = predict_split(clean, args.processes)
     predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731

@@ -44,6 +44,7 @@ class PredictionRun:
         options: of the pipeline.
         folder: where the predictions go.
         missing: how many cameras every scene loses, see :func:`missing_cameras`.
+        with_goals: whether the planner is told a goal point, where there is one.
     """
 
     bundle: str
@@ -53,6 +54,7 @@ class PredictionRun:
     options: PipelineOptions
     folder: Path
     missing: int = 0
+    with_goals: bool = True
 
 
 class ScenePredictions:
@@ -118,7 +120,14 @@ def _scene_numbers(dataset: NuScenesDataset) -> dict[str, int]:
 
 def _open(run: PredictionRun, network: MeasuredNetwork) -> NuScenesDataset:
     with_lidar = network.needs_lidar
-    dataset = open_dataset(run.dataroot, run.version, run.split, keep_imageless=True, with_lidar=with_lidar)
+    dataset = open_dataset(
+        run.dataroot,
+        run.version,
+        run.split,
+        keep_imageless=True,
+        with_lidar=with_lidar,
+        with_goals=run.with_goals,
+    )
     if with_lidar:
         check_lidar(dataset, network.name)
     return dataset
@@ -139,6 +148,7 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
         "version": run.version,
         "split": run.split,
         "missing_cameras": run.missing,
+        "goals": run.with_goals,
         "options": {key: value for key, value in asdict(run.options).items() if key not in ("device", "threads")},
     }
     path = run.folder / RUN_FILE
