@@ -115,6 +115,7 @@ def test_a_bundle_is_run_once_and_resumed(
     assert data["planning"]["uniad"]["L2_1s"] > 0
     assert data["counts"]["speed"]["ms_per_frame"] == samples
     assert data["speed"]["parameters"] > 1e6
+    assert json.loads((folder / "detections.json").read_text())["meta"]["use_lidar"] is False
     frames.clear()
     assert evaluate(*arguments, "--json", figures) == 0
     assert not frames

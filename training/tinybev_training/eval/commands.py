@@ -166,12 +166,14 @@ def _measure_file(split: Split, args: argparse.Namespace) -> _Measured:
 def _measure_predictions(split: Split, args: argparse.Namespace) -> _Measured:
     """Of the truth or of a folder of predictions."""
     predict: Predict = ground_truth
+    uses_lidar = False
     if args.predictions != GROUND_TRUTH:
         saved = SavedPredictions(Path(args.predictions))
         check_tokens(saved.tokens, sample_tokens(split.nusc, split.name), "a prediction")
         predict = lambda sample, known: saved.load(sample.token)  # noqa: E731
+        uses_lidar = saved.uses_lidar
     keep = partial(save_sample, args.save) if args.save is not None else lambda prediction: None
-    scores = evaluate_split(split, predict, args.save, keep)
+    scores = evaluate_split(split, predict, args.save, keep, uses_lidar)
     evaluation = Evaluation(_description(args), scores.tasks, by_scene(scores.samples))
     return _Measured(evaluation, scores.statistics, scores.samples, predict)
 
@@ -199,7 +201,7 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}
     predictions, speed = predict_split(clean, args.processes)
     predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731
-    scores = evaluate_split(split, predict, folder)
+    scores = evaluate_split(split, predict, folder, uses_lidar=predictions.uses_lidar)
     tasks = {**scores.tasks, "speed": speed_measures(args.bundle, speed)}
     found = {
         condition.name: _measure_condition(splits[condition.name], condition, clean, args.processes)
@@ -230,4 +232,5 @@ def _measure_condition(split: Split, condition: Condition, clean: PredictionRun,
         missing=condition.missing,
     )
     predictions, _ = predict_split(run, processes)
-    return evaluate_split(split, lambda sample, known: predictions.load(sample.token), run.folder).tasks
+    predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731
+    return evaluate_split(split, predict, run.folder, uses_lidar=predictions.uses_lidar).tasks

@@ -63,10 +63,11 @@ class ScenePredictions:
     Args:
         run: whose folder is complete.
         scenes: the scene of each sample token.
+        uses_lidar: whether the network looked at lidar points.
     """
 
-    def __init__(self, run: PredictionRun, scenes: Mapping[str, str]) -> None:
-        self._run, self._scenes = run, scenes
+    def __init__(self, run: PredictionRun, scenes: Mapping[str, str], uses_lidar: bool = False) -> None:
+        self._run, self._scenes, self.uses_lidar = run, scenes, uses_lidar
         self._boxes: tuple[str, Submission] = ("", {})
 
     def load(self, token: str) -> Prediction:
@@ -108,7 +109,8 @@ def predict_split(run: PredictionRun, processes: int) -> tuple[ScenePredictions,
         ):
             for _ in _run_scenes(run, network, dataset, todo, processes):
                 bar.update()
-    predictions = ScenePredictions(run, {where.keyframe.token: where.scene.name for where in dataset.keyframes})
+    scene_of = {where.keyframe.token: where.scene.name for where in dataset.keyframes}
+    predictions = ScenePredictions(run, scene_of, network.needs_lidar)
     return predictions, read_speed([_times_file(run, scene) for scene in scenes])
 
 
@@ -224,7 +226,7 @@ def _predict_scene(
         boxes[predicted.prediction.token] = detection_boxes(predicted.prediction)
     times = SceneTimes(device_name(predictor.device), predictor.precision, processes, total_ms, network_ms)
     write_times(_times_file(run, scene), times)
-    write_submission(_scene_file(run, scene), boxes)
+    write_submission(_scene_file(run, scene), boxes, dataset.with_lidar)
 
 
 def _times_file(run: PredictionRun, scene: str) -> Path:
