@@ -16,6 +16,7 @@ from tiny_nuscenes import write_tiny_nuscenes
 from tinybev_training.data import ego
 from tinybev_training.data.dataset import open_dataset
 from tinybev_training.data.tables import open_tables
+from tinybev_training.train.typed_json import leaves
 
 from tinybev.cli import run_command
 from tinybev.runtime.pipeline import Pipeline
@@ -176,6 +177,23 @@ def test_keyframes_without_images_have_no_output_and_are_counted(
     assert data["counts"]["planning"]["uniad"]["L2_3s"] == 0
     assert (data["planning"]["outputs"], data["map"]["IoU"]) == (0.0, None)
     assert "have no output and are left out" in capsys.readouterr().out
+
+
+def test_a_split_without_annotations_has_figures_of_what_is_known_alone(dataroot: Path, tmp_path: Path) -> None:
+    """As nuScenes' test split: where the human drove and what the map shows, and no object."""
+    root, figures = tmp_path / "data", tmp_path / "figures.json"
+    shutil.copytree(dataroot, root)
+    for table in ("sample_annotation", "instance"):
+        (root / "v1.0-mini" / f"{table}.json").write_text("[]")
+    assert evaluate(*truth_arguments(root), "--json", figures) == 0
+    data = json.loads(figures.read_text())
+    for figure_of in (data, data["counts"]):
+        del figure_of["map"]
+    counts, values = leaves(data["counts"]), leaves({task: data[task] for task in data["counts"]})
+    known = r"planning\.(.*\.L2_.*|.*with_future_.*)|occupancy\.samples|.*\.outputs"
+    assert {name for name, count in counts.items() if count} == {name for name in counts if re.fullmatch(known, name)}
+    assert {name for name, value in values.items() if value is None} == {name for name in counts if not counts[name]}
+    assert values["planning.uniad.L2_3s"] == values["occupancy.samples"] == 0
 
 
 def test_the_report_shows_the_best_and_the_worst(dataroot: Path, tmp_path: Path) -> None:
