@@ -16,6 +16,7 @@ from tinybev_training.distill.taught import taught_agents
 from tinybev_training.distill.terms import DistillTerms
 from tinybev_training.losses.targets import student_targets
 from tinybev_training.losses.terms import weighted_sum
+from tinybev_training.teacher.outputs import TeacherCenters
 from torch import Tensor
 
 from tinybev.geometry import BevGrid
@@ -44,7 +45,7 @@ def test_a_student_that_agrees_with_its_teacher_loses_nothing() -> None:
     ("lacks", "silent"),
     [
         (("bev",), {"feature"}),
-        (("heatmap",), set()),
+        (("heatmap",), {"heatmap"}),
         (("agents",), {"box", "motion"}),
         (("heatmap", "agents"), {"heatmap", "box", "motion"}),
         (("map",), {"map"}),
@@ -77,7 +78,17 @@ def test_what_a_teacher_lacks_of_one_sample_is_left_out_whatever_it_holds(draws_
     teacher = made_teacher(2)
     assert teacher.agents is not None
     agents = dataclasses.replace(teacher.agents, known_B=torch.ones(2, dtype=torch.bool))
-    half = _known_first(dataclasses.replace(teacher, agents=agents, heatmap=None if draws_heatmap else teacher.heatmap))
+    teacher = dataclasses.replace(teacher, agents=agents)
+    if draws_heatmap:
+        centers = TeacherCenters(
+            agents.mask_BA,
+            agents.probability_BAK,
+            agents.centers_BA3,
+            agents.sizes_BA3,
+            torch.ones_like(agents.known_B),
+        )
+        teacher = dataclasses.replace(teacher, heatmap=None, centers=centers)
+    half = _known_first(teacher)
     config = dataclasses.replace(ALL, regions=None)
     torch.manual_seed(0)
     distiller, targets = Distiller(SMALL, config, TEACHER_CHANNELS), street(2)

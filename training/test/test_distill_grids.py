@@ -12,7 +12,7 @@ from tinybev_training.distill.divergence import binary_divergence, categorical_d
 from tinybev_training.distill.grids import heatmap_divergence, mask_divergence
 from tinybev_training.distill.resample import reached, resample
 from tinybev_training.distill.taught import TaughtGrid, bring_home
-from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs
+from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherCenters, TeacherOutputs
 from torch import Tensor
 
 from tinybev.geometry import BevGrid
@@ -216,7 +216,7 @@ def test_nothing_known_gives_zero() -> None:
     assert (logits.grad == 0).all()
 
 
-def test_a_teacher_of_agents_alone_gets_a_soft_heatmap() -> None:
+def test_a_teacher_of_centers_gets_a_soft_heatmap_of_them_and_not_of_its_agents() -> None:
     probability = torch.zeros(1, 3, 10)
     probability[0, 0, 2], probability[0, 1, 8], probability[0, 2, 0] = 0.8, 0.3, 0.9
     agents = TeacherAgents(
@@ -227,7 +227,11 @@ def test_a_teacher_of_agents_alone_gets_a_soft_heatmap() -> None:
         yaws_BA=torch.zeros(1, 3),
         velocities_BA2=torch.zeros(1, 3, 2),
     )
-    home = bring_home(TeacherOutputs(agents=agents), SMALL)
+    assert bring_home(TeacherOutputs(agents=agents), SMALL).heatmap is None
+    centers = TeacherCenters(
+        agents.mask_BA, probability, agents.centers_BA3, agents.sizes_BA3, known_B=torch.ones(1, dtype=torch.bool)
+    )
+    home = bring_home(TeacherOutputs(agents=agents, centers=centers), SMALL)
     assert home.heatmap is not None
     heatmap = home.heatmap.probability_BCXY
     assert heatmap[0, 2, 10, 7].item() == pytest.approx(0.8, rel=1e-4)
@@ -240,16 +244,14 @@ def test_a_teacher_of_agents_alone_gets_a_soft_heatmap() -> None:
 
 
 def test_an_empty_street_is_taught_where_it_is_known_to_be_empty() -> None:
-    nobody = TeacherAgents(
+    nobody = TeacherCenters(
         mask_BA=torch.zeros(2, 0, dtype=torch.bool),
         probability_BAK=torch.zeros(2, 0, 10),
         centers_BA3=torch.zeros(2, 0, 3),
         sizes_BA3=torch.zeros(2, 0, 3),
-        yaws_BA=torch.zeros(2, 0),
-        velocities_BA2=torch.zeros(2, 0, 2),
         known_B=torch.tensor([True, False]),
     )
-    heatmap = bring_home(TeacherOutputs(agents=nobody), SMALL).heatmap
+    heatmap = bring_home(TeacherOutputs(centers=nobody), SMALL).heatmap
     assert heatmap is not None
     assert (heatmap.probability_BCXY < 1e-3).all()
     assert heatmap.known_BCXY[0].all()

@@ -13,11 +13,14 @@ import cv2
 import numpy as np
 import pytest
 from tiny_nuscenes import write_tiny_nuscenes
+from tinybev_training.data import ego
+from tinybev_training.data.dataset import open_dataset
 from tinybev_training.data.tables import open_tables
+from tinybev_training.train.typed_json import leaves
 
 from tinybev.cli import run_command
 from tinybev.runtime.pipeline import Pipeline
-from tinybev.types import Frame, Results
+from tinybev.types import Frame, Goal, Results
 
 BUNDLE = "untrained:nano"
 
@@ -113,13 +116,37 @@ def test_a_bundle_is_run_once_and_resumed(
     assert data["planning"]["uniad"]["L2_1s"] > 0
     assert data["counts"]["speed"]["ms_per_frame"] == samples
     assert data["speed"]["parameters"] > 1e6
+    assert json.loads((folder / "detections.json").read_text())["meta"]["use_lidar"] is False
     frames.clear()
     assert evaluate(*arguments, "--json", figures) == 0
     assert not frames
     assert json.loads(figures.read_text()) == data
-    capsys.readouterr()
-    assert evaluate(*arguments, "--ego-status", "always") == 2
-    assert "name another folder with --save" in capsys.readouterr().err
+    for other in (("--ego-status", "always"), ("--goal", "never")):
+        capsys.readouterr()
+        assert evaluate(*arguments, *other) == 2
+        assert "name another folder with --save" in capsys.readouterr().err
+
+
+def test_a_planner_that_is_told_no_goal_has_the_command_alone(
+    short_dataroot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ego, "GOAL_DISTANCE_M", 5.0)  # the scenes are short
+    told: list[Goal] = []
+    run = Pipeline.run
+
+    def seen(self: Pipeline, frame: Frame) -> Results:
+        told.append(frame.goal)
+        return run(self, frame)
+
+    monkeypatch.setattr(Pipeline, "run", seen)
+    figures = tmp_path / "figures.json"
+    arguments = ("--bundle", BUNDLE, "--dataroot", short_dataroot, "--split", "mine", "--save", tmp_path / "p")
+    assert evaluate(*arguments, "--goal", "never", "--json", figures) == 0
+    assert json.loads(figures.read_text())["run"]["goal"] == "never"
+    known = open_dataset(short_dataroot, "v1.0-mini", "mine")
+    goals = [known.surroundings(index).frame.goal for index in range(len(known))]
+    assert any(goal.point is not None for goal in goals)
+    assert told == [Goal(goal.command) for goal in goals]
 
 
 def test_several_processes_find_what_one_finds(short_dataroot: Path, tmp_path: Path) -> None:
@@ -150,6 +177,23 @@ def test_keyframes_without_images_have_no_output_and_are_counted(
     assert data["counts"]["planning"]["uniad"]["L2_3s"] == 0
     assert (data["planning"]["outputs"], data["map"]["IoU"]) == (0.0, None)
     assert "have no output and are left out" in capsys.readouterr().out
+
+
+def test_a_split_without_annotations_has_figures_of_what_is_known_alone(dataroot: Path, tmp_path: Path) -> None:
+    """As nuScenes' test split: where the human drove and what the map shows, and no object."""
+    root, figures = tmp_path / "data", tmp_path / "figures.json"
+    shutil.copytree(dataroot, root)
+    for table in ("sample_annotation", "instance"):
+        (root / "v1.0-mini" / f"{table}.json").write_text("[]")
+    assert evaluate(*truth_arguments(root), "--json", figures) == 0
+    data = json.loads(figures.read_text())
+    for figure_of in (data, data["counts"]):
+        del figure_of["map"]
+    counts, values = leaves(data["counts"]), leaves({task: data[task] for task in data["counts"]})
+    known = r"planning\.(.*\.L2_.*|.*with_future_.*)|occupancy\.samples|.*\.outputs"
+    assert {name for name, count in counts.items() if count} == {name for name in counts if re.fullmatch(known, name)}
+    assert {name for name, value in values.items() if value is None} == {name for name in counts if not counts[name]}
+    assert values["planning.uniad.L2_3s"] == values["occupancy.samples"] == 0
 
 
 def test_the_report_shows_the_best_and_the_worst(dataroot: Path, tmp_path: Path) -> None:

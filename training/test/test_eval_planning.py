@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,16 @@ def test_a_step_past_the_end_counts_as_no_error_beside_others_as_in_uniad() -> N
     found = planning_measures([score(each, each.human.positions + np.array([0.0, 3.0])) for each in (ends, goes_on)])
     assert (found["uniad.L2_3s"].value, found["uniad.L2_3s"].count) == (pytest.approx(1.5), 2)
     assert (found["uniad.with_future_3s"].value, found["stp3.L2_3s"].count) == (0.5, 1)
+
+
+def test_where_nothing_is_annotated_no_collision_can_be_told() -> None:
+    truth = dataclasses.replace(truth_of(straight(5.0)), annotated=False)
+    found = planning_measures([score(truth)])
+    for name, measure in found.items():
+        assert measure.valid == (".L2" in name or "with_future" in name), name
+        assert measure.count == int(measure.valid)
+    beside_another = planning_measures([score(truth), score(truth_of(straight(5.0)))])
+    assert (beside_another["uniad.L2_3s"].count, beside_another["uniad.collision_3s"].count) == (2, 1)
 
 
 def test_nothing_to_measure() -> None:

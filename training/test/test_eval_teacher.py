@@ -312,3 +312,8 @@ def test_the_command_measures_a_teacher(folder: Path, dataroot: Path, tmp_path: 
     assert data["speed"]["parameters"] == sum(parameter.numel() for parameter in teacher.parameters())
     assert data["speed"]["MACs"] is None
     assert not speed_measures(str(folder), None)["MACs"].valid
+    again = [str(word) for word in ("--predictions", tmp_path / "p", "--save", tmp_path / "again", *arguments[2:6])]
+    assert run_command("tinybev_training.eval.commands", again, "tinybev eval") == 0
+    cameras = {"use_camera": True, "use_radar": False, "use_map": False, "use_external": False}
+    for name in ("p/detections.json", "p/tracks.json", f"p/scenes/{SCENES[0]}.json", "again/detections.json"):
+        assert json.loads((tmp_path / name).read_text())["meta"] == {**cameras, "use_lidar": True}

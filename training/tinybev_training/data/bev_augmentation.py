@@ -62,7 +62,8 @@ AS_RECORDED = BevAugmentation()
 
 @dataclass(frozen=True)
 class BevAugmentationRange:
-    """What to draw from; the defaults are BEVDet's, except that half of the samples stay unturned for the planner.
+    """What to draw from; turn and mirroring are BEVDet's, but half of the samples stay unturned for the planner, and
+    three quarters are not mirrored front to back.
 
     Attributes:
         rotation: largest turn to either side, radians.

@@ -85,6 +85,7 @@ class NuScenesDataset:
         absences: what was skipped.
         with_lidar: whether lidar points are read.
         cache: of decoded images, or None to hand out the files' bytes.
+        with_goals: whether frames know a goal point, which is on the way that the human then took; the command they do.
     """
 
     keyframes: tuple[KeyframeIndex, ...] = field(repr=False)
@@ -93,6 +94,7 @@ class NuScenesDataset:
     absences: Absences
     with_lidar: bool = True
     cache: ImageCache | None = None
+    with_goals: bool = True
 
     def __len__(self) -> int:
         return len(self.keyframes)
@@ -144,7 +146,7 @@ class NuScenesDataset:
             stamp_ns=stamp_ns,
             images={record.camera: self._image(record) for record in where.cameras},
             map_T_base=map_T_base,
-            goal=_goal(scene, where.number, stamp_ns, map_T_base),
+            goal=self._goal(where, stamp_ns, map_T_base),
             ego=ego,
         )
         return Surroundings(
@@ -159,6 +161,14 @@ class NuScenesDataset:
             lidar_points=self._points(where, map_T_base),
             sweep=SweepPose(base_T_map @ keyframe.lidar.map_T_base, keyframe.lidar.base_T_lidar),
         )
+
+    def _goal(self, where: KeyframeIndex, stamp_ns: int, map_T_base: Array) -> Goal:
+        told = command(where.scene, where.number)
+        point = goal_point(where.scene.ego_track, map_T_base, stamp_ns) if self.with_goals else None
+        if point is None:
+            return Goal(told)
+        x, y, _ = transform_points(invert(map_T_base), point[None])[0]
+        return Goal(told, (float(x), float(y)))
 
     def _past_frame(self, where: KeyframeIndex) -> PastFrame:
         stamp_ns, map_T_base = _reference(where)
@@ -195,6 +205,7 @@ def open_dataset(
     keep_imageless: bool = False,
     with_lidar: bool = True,
     cache: ImageCache | None = None,
+    with_goals: bool = True,
     progress: bool = False,
 ) -> NuScenesDataset:
     """Reads the tables and looks which files are there.
@@ -208,6 +219,7 @@ def open_dataset(
         keep_imageless: whether keyframes without a single image on disk are kept.
         with_lidar: whether lidar points are read.
         cache: of decoded images.
+        with_goals: whether frames know a goal point.
         progress: whether a bar is shown.
 
     Raises:
@@ -237,6 +249,7 @@ def open_dataset(
         absences,
         with_lidar,
         cache,
+        with_goals,
     )
 
 
@@ -262,11 +275,3 @@ def _reference(where: KeyframeIndex) -> tuple[int, Array]:
         return lidar.stamp_ns, lidar.map_T_base
     newest = max(cameras, key=lambda camera: camera.stamp_ns)
     return newest.stamp_ns, newest.map_T_base
-
-
-def _goal(scene: SceneLog, number: int, stamp_ns: int, map_T_base: Array) -> Goal:
-    point = goal_point(scene.ego_track, map_T_base, stamp_ns)
-    if point is None:
-        return Goal(command(scene, number))
-    x, y, _ = transform_points(invert(map_T_base), point[None])[0]
-    return Goal(command(scene, number), (float(x), float(y)))

@@ -71,7 +71,7 @@ class ImageAugmentation:
 
 @dataclass(frozen=True)
 class ImageAugmentationRange:
-    """What to draw from; the geometry's defaults are BEVDet's.
+    """What to draw from; turn and mirroring are BEVDet's, whose sizes go further (0.86 to 1.25).
 
     Attributes:
         scale: smallest and largest size, against the one at which the image just covers the window.

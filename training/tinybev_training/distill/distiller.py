@@ -70,7 +70,7 @@ class Distiller(nn.Module):
         weights, agents = self._config.weights, teacher.agents
         return DistillMask(
             feature=self.adapter is not None and teacher.bev is not None,
-            heatmap=weights.heatmap > 0 and (teacher.heatmap is not None or agents is not None),
+            heatmap=weights.heatmap > 0 and (teacher.heatmap is not None or teacher.centers is not None),
             box=weights.box > 0 and agents is not None,
             map=weights.map > 0 and teacher.map is not None,
             occupancy=weights.occupancy > 0 and teacher.occupancy is not None,

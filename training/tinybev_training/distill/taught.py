@@ -14,7 +14,7 @@ from tinybev_training.distill.divergence import logits_of
 from tinybev_training.distill.resample import reached, resample
 from tinybev_training.losses.boxes import GridPlaces, grid_places
 from tinybev_training.losses.heatmap import draw_heatmap
-from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
+from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherCenters, TeacherOutputs, TeacherPlan
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,16 @@ class Taught:
 def bring_home(teacher: TeacherOutputs, config: StudentConfig) -> Taught:
     """The teacher's outputs on the grids of a student.
 
-    A teacher without a heatmap but with agents gets one drawn: around the cell of each agent a Gaussian as around an
-    annotated one, as high as the agent's probability of the class; it speaks of the samples whose objects it knows.
+    A teacher without a heatmap but with centers gets one drawn: around the cell of each a Gaussian as around an
+    annotated agent, as high as its probability of the class. Its agents alone draw none: they are cut at a score, and
+    where the teacher is only unsure a heatmap of them would say that nothing is there.
     """
     agents = None if teacher.agents is None else taught_agents(teacher.agents, config.head_grid)
     heatmap = None
     if teacher.heatmap is not None:
         heatmap = _on_grid(teacher.heatmap, config.head_grid)
-    elif agents is not None:
-        heatmap = _drawn(agents, config.head_grid)
+    elif teacher.centers is not None:
+        heatmap = _drawn(teacher.centers, config.head_grid)
     return Taught(
         heatmap=heatmap,
         agents=agents,
@@ -96,11 +97,8 @@ def taught_agents(agents: TeacherAgents, grid: BevGrid) -> TaughtAgents:
 
 
 def _cleaned(agents: TeacherAgents) -> TeacherAgents:
-    """Padding may hold anything, and a gradient of 0 times what is not a number is not a number."""
-
     def cleaned(tensor: Tensor) -> Tensor:
-        padding_BA = ~agents.mask_BA
-        return tensor.detach().float().masked_fill(padding_BA.view(*padding_BA.shape, *[1] * (tensor.ndim - 2)), 0.0)
+        return _zero_padding(tensor, agents.mask_BA)
 
     return TeacherAgents(
         mask_BA=agents.mask_BA,
@@ -115,6 +113,12 @@ def _cleaned(agents: TeacherAgents) -> TeacherAgents:
     )
 
 
+def _zero_padding(tensor: Tensor, mask_BA: Tensor) -> Tensor:
+    """Padding may hold anything, and a gradient of 0 times what is not a number is not a number."""
+    padding_BA = ~mask_BA
+    return tensor.detach().float().masked_fill(padding_BA.view(*padding_BA.shape, *[1] * (tensor.ndim - 2)), 0.0)
+
+
 def _cleaned_plan(plan: TeacherPlan) -> TeacherPlan:
     position_BT2 = plan.position_BT2.detach().float()
     return TeacherPlan(torch.where(plan.mask_B[:, None, None], position_BT2, 0.0), plan.mask_B)
@@ -126,9 +130,10 @@ def _on_grid(output: GridOutput, grid: BevGrid) -> TaughtGrid:
     return TaughtGrid(logits_BCXY.masked_fill(~known_BCXY, 0.0), known_BCXY)
 
 
-def _drawn(agents: TaughtAgents, grid: BevGrid) -> TaughtGrid:
-    heatmap_BKXY = draw_heatmap(agents.places, agents.agents.sizes_BA3, agents.agents.probability_BAK, grid)
-    known_B = agents.agents.known_B
-    if known_B is None:
-        known_B = torch.ones(len(heatmap_BKXY), dtype=torch.bool, device=heatmap_BKXY.device)
-    return TaughtGrid(logits_of(heatmap_BKXY), known_B[:, None, None, None].expand_as(heatmap_BKXY))
+def _drawn(centers: TeacherCenters, grid: BevGrid) -> TaughtGrid:
+    center_BA3, size_BA3, height_BAK = (
+        _zero_padding(tensor, centers.mask_BA)
+        for tensor in (centers.centers_BA3, centers.sizes_BA3, centers.probability_BAK)
+    )
+    heatmap_BKXY = draw_heatmap(grid_places(center_BA3[..., :2], grid), size_BA3, height_BAK, grid)
+    return TaughtGrid(logits_of(heatmap_BKXY), centers.known_B[:, None, None, None].expand_as(heatmap_BKXY))

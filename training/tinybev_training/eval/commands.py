@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from tinybev.errors import UserError
-from tinybev.runtime.options import AUTO, BACKENDS, EGO_STATUS, PipelineOptions
+from tinybev.runtime.options import ALWAYS, AUTO, BACKENDS, EGO_STATUS, NEVER, PipelineOptions
 from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
@@ -85,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tell the planner of a bundle how fast the ego moves; auto: where it was trained with that",
     )
     parser.add_argument(
+        "--goal",
+        choices=(ALWAYS, NEVER),
+        default=ALWAYS,
+        help="tell the planner of a bundle a point on the human's way; UniAD, ST-P3 and VAD are told the command alone",
+    )
+    parser.add_argument(
         "--score-threshold", type=float, default=SCORE_THRESHOLD, help="boxes below it are not submitted"
     )
 
@@ -139,6 +145,7 @@ def _description(args: argparse.Namespace) -> Run:
         "dataset": args.version,
         "split": args.split,
         "ego_status": args.ego_status,
+        "goal": args.goal,
         "score_threshold": args.score_threshold,
         "backend": args.backend,
         **({"conditions": " ".join(args.conditions)} if args.conditions else {}),
@@ -159,12 +166,14 @@ def _measure_file(split: Split, args: argparse.Namespace) -> _Measured:
 def _measure_predictions(split: Split, args: argparse.Namespace) -> _Measured:
     """Of the truth or of a folder of predictions."""
     predict: Predict = ground_truth
+    uses_lidar = False
     if args.predictions != GROUND_TRUTH:
         saved = SavedPredictions(Path(args.predictions))
         check_tokens(saved.tokens, sample_tokens(split.nusc, split.name), "a prediction")
         predict = lambda sample, known: saved.load(sample.token)  # noqa: E731
+        uses_lidar = saved.uses_lidar
     keep = partial(save_sample, args.save) if args.save is not None else lambda prediction: None
-    scores = evaluate_split(split, predict, args.save, keep)
+    scores = evaluate_split(split, predict, args.save, keep, uses_lidar)
     evaluation = Evaluation(_description(args), scores.tasks, by_scene(scores.samples))
     return _Measured(evaluation, scores.statistics, scores.samples, predict)
 
@@ -180,11 +189,19 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
         score_threshold=args.score_threshold,
         ego_status=args.ego_status,
     )
-    clean = PredictionRun(args.bundle, args.dataroot, args.version, args.split, options, folder)
+    clean = PredictionRun(
+        args.bundle,
+        args.dataroot,
+        args.version,
+        args.split,
+        options,
+        folder,
+        with_goals=args.goal == ALWAYS,
+    )
     splits = {condition.name: _condition_split(split, condition, args.version) for condition in worse}
     predictions, speed = predict_split(clean, args.processes)
     predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731
-    scores = evaluate_split(split, predict, folder)
+    scores = evaluate_split(split, predict, folder, uses_lidar=predictions.uses_lidar)
     tasks = {**scores.tasks, "speed": speed_measures(args.bundle, speed)}
     found = {
         condition.name: _measure_condition(splits[condition.name], condition, clean, args.processes)
@@ -215,4 +232,5 @@ def _measure_condition(split: Split, condition: Condition, clean: PredictionRun,
         missing=condition.missing,
     )
     predictions, _ = predict_split(run, processes)
-    return evaluate_split(split, lambda sample, known: predictions.load(sample.token), run.folder).tasks
+    predict: Predict = lambda sample, known: predictions.load(sample.token)  # noqa: E731
+    return evaluate_split(split, predict, run.folder, uses_lidar=predictions.uses_lidar).tasks

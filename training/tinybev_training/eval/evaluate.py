@@ -58,7 +58,7 @@ class SampleScores:
         scene: name of its scene.
         motion: by merged class.
         map: cells of each map class.
-        occupancy: None as well where the sample's future is not annotated.
+        occupancy: None as well where the sample's future, or the whole split, is not annotated.
         plan, raw_plan: with and without refinement.
         boxes: found and kept apart, for the report.
         rings: boxes matched for the figures by distance and visibility.
@@ -91,12 +91,13 @@ def score_dataset(
         each: is handed every prediction, in the order of the samples.
     """
     scores = []
+    has_annotations = any(len(where.keyframe.annotations) for where in dataset.keyframes)
     for index in tqdm(range(len(dataset)), "evaluating", unit="sample"):
         sample, where = dataset[index], dataset.keyframes[index]
         known = annotated(nusc, sample)
         prediction = predict(sample, known)
         each(prediction)
-        truth = plan_truth(where.scene, where.number, prediction.map_T_base, sample.plan)
+        truth = plan_truth(where.scene, where.number, prediction.map_T_base, sample.plan, has_annotations)
         scores.append(score_sample(prediction, sample, known, truth, thresholds))
     return scores
 
@@ -122,7 +123,7 @@ def score_sample(
         }
     if prediction.map is not None:
         cells = map_cells(prediction.map, sample.map, thresholds.map)
-    if prediction.occupancy is not None:
+    if prediction.occupancy is not None and truth.annotated:
         occupancy = occupancy_score(prediction.occupancy, sample.occupancy, thresholds.occupancy)
     if prediction.plan is not None:
         said = prediction.plan

@@ -43,11 +43,13 @@ class PlanTruth:
         human: where the human drove.
         traffic: the annotated objects at each of the plan's steps, None past the end of the recording.
         lidar_ahead_m: x of the lidar, about which UniAD's grid lies.
+        annotated: whether objects are annotated at all, as those of nuScenes' test split are not.
     """
 
     human: PlanTargets
     traffic: tuple[Footprints | None, ...]
     lidar_ahead_m: float
+    annotated: bool = True
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class PlanErrors:
         vehicle_hit, human_vehicle_hit: (T,) whether the plan's, the human's box meets a vehicle on the coarse grid.
         any_hit, human_any_hit: (T,) the same with pedestrians.
         oriented_hit, human_oriented_hit: (T,) vehicles and pedestrians, with boxes that turn, on the fine grid.
+        annotated: whether there was anything that could be met; if not, that nothing is hit says nothing.
     """
 
     l2: Array
@@ -70,14 +73,21 @@ class PlanErrors:
     human_any_hit: Flags
     oriented_hit: Flags
     human_oriented_hit: Flags
+    annotated: bool = True
 
 
-def plan_truth(scene: SceneLog, index: int, map_T_base: Array, human: PlanTargets) -> PlanTruth:
-    """The truth at keyframe ``index`` of a scene, where the ego is at ``map_T_base``."""
+def plan_truth(scene: SceneLog, index: int, map_T_base: Array, human: PlanTargets, annotated: bool = True) -> PlanTruth:
+    """The truth at keyframe ``index`` of a scene, where the ego is at ``map_T_base``.
+
+    Args:
+        scene, index, map_T_base: the keyframe.
+        human: where the human drove.
+        annotated: whether the recordings that are measured on have annotated objects at all.
+    """
     base_T_map = invert(map_T_base)
     first = footprints(scene.keyframes, index + 1, base_T_map)
     traffic = (*first, *footprints(scene.keyframes, index + 1 + OCCUPANCY_STEPS, base_T_map))[:PLAN_STEPS]
-    return PlanTruth(human, traffic, float(scene.keyframes[index].lidar.base_T_lidar[0, 3]))
+    return PlanTruth(human, traffic, float(scene.keyframes[index].lidar.base_T_lidar[0, 3]), annotated)
 
 
 def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors:
@@ -95,6 +105,7 @@ def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors
         human_any_hit=_coarse_hits(human.positions, everybody) & human.valid,
         oriented_hit=_oriented_hits(positions, yaws, truth.traffic, ahead) & human.valid,
         human_oriented_hit=_oriented_hits(human.positions, human.yaws, truth.traffic, ahead) & human.valid,
+        annotated=truth.annotated,
     )
 
 
@@ -107,23 +118,28 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
     * ``stp3``: mean up to t. Vehicles and pedestrians. Only samples whose recording goes on for 3 s.
     * ``oriented``: share of the plans that have collided at t or before. Samples as in ``stp3``; no step is left out.
 
-    The count is that of samples. ``avg`` is the mean over 1, 2 and 3 s.
+    The count is that of samples, and for collisions of those with annotations. ``avg`` is the mean over 1, 2 and 3 s.
     """
     complete = [error for error in errors if error.valid.all()]
-    uniad_hits = [error.vehicle_hit & ~error.human_vehicle_hit for error in errors]
-    stp3_hits = [error.any_hit & ~error.human_any_hit for error in complete]
+    judged, completely_judged = ([error for error in some if error.annotated] for some in (errors, complete))
+    uniad_hits = [error.vehicle_hit & ~error.human_vehicle_hit for error in judged]
+    stp3_hits = [error.any_hit & ~error.human_any_hit for error in completely_judged]
     known = np.any([error.valid for error in errors], axis=0) if errors else np.zeros(PLAN_STEPS, dtype=np.bool_)
     return {
         **_at_steps("uniad.L2", [error.l2 for error in errors], known=known),
         **_at_steps("uniad.collision", uniad_hits, 100, known),
-        **_at_steps("uniad.human_collision", [error.human_vehicle_hit for error in errors], 100, known),
+        **_at_steps("uniad.human_collision", [error.human_vehicle_hit for error in judged], 100, known),
         **_at_steps("uniad.with_future", [error.valid for error in errors]),
         **_at_steps("stp3.L2", [_mean_up_to(error.l2) for error in complete]),
         **_at_steps("stp3.collision", [_mean_up_to(hits) for hits in stp3_hits], 100),
-        **_at_steps("stp3.human_collision", [_mean_up_to(error.human_any_hit) for error in complete], 100),
-        **_at_steps("oriented.collision", [np.logical_or.accumulate(error.oriented_hit) for error in complete], 100),
+        **_at_steps("stp3.human_collision", [_mean_up_to(error.human_any_hit) for error in completely_judged], 100),
         **_at_steps(
-            "oriented.human_collision", [np.logical_or.accumulate(error.human_oriented_hit) for error in complete], 100
+            "oriented.collision", [np.logical_or.accumulate(error.oriented_hit) for error in completely_judged], 100
+        ),
+        **_at_steps(
+            "oriented.human_collision",
+            [np.logical_or.accumulate(error.human_oriented_hit) for error in completely_judged],
+            100,
         ),
     }
 

@@ -44,6 +44,7 @@ class PredictionRun:
         options: of the pipeline.
         folder: where the predictions go.
         missing: how many cameras every scene loses, see :func:`missing_cameras`.
+        with_goals: whether the planner is told a goal point, where there is one.
     """
 
     bundle: str
@@ -53,6 +54,7 @@ class PredictionRun:
     options: PipelineOptions
     folder: Path
     missing: int = 0
+    with_goals: bool = True
 
 
 class ScenePredictions:
@@ -61,10 +63,11 @@ class ScenePredictions:
     Args:
         run: whose folder is complete.
         scenes: the scene of each sample token.
+        uses_lidar: whether the network looked at lidar points.
     """
 
-    def __init__(self, run: PredictionRun, scenes: Mapping[str, str]) -> None:
-        self._run, self._scenes = run, scenes
+    def __init__(self, run: PredictionRun, scenes: Mapping[str, str], uses_lidar: bool = False) -> None:
+        self._run, self._scenes, self.uses_lidar = run, scenes, uses_lidar
         self._boxes: tuple[str, Submission] = ("", {})
 
     def load(self, token: str) -> Prediction:
@@ -106,7 +109,8 @@ def predict_split(run: PredictionRun, processes: int) -> tuple[ScenePredictions,
         ):
             for _ in _run_scenes(run, network, dataset, todo, processes):
                 bar.update()
-    predictions = ScenePredictions(run, {where.keyframe.token: where.scene.name for where in dataset.keyframes})
+    scene_of = {where.keyframe.token: where.scene.name for where in dataset.keyframes}
+    predictions = ScenePredictions(run, scene_of, network.needs_lidar)
     return predictions, read_speed([_times_file(run, scene) for scene in scenes])
 
 
@@ -118,7 +122,14 @@ def _scene_numbers(dataset: NuScenesDataset) -> dict[str, int]:
 
 def _open(run: PredictionRun, network: MeasuredNetwork) -> NuScenesDataset:
     with_lidar = network.needs_lidar
-    dataset = open_dataset(run.dataroot, run.version, run.split, keep_imageless=True, with_lidar=with_lidar)
+    dataset = open_dataset(
+        run.dataroot,
+        run.version,
+        run.split,
+        keep_imageless=True,
+        with_lidar=with_lidar,
+        with_goals=run.with_goals,
+    )
     if with_lidar:
         check_lidar(dataset, network.name)
     return dataset
@@ -139,6 +150,7 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
         "version": run.version,
         "split": run.split,
         "missing_cameras": run.missing,
+        "goals": run.with_goals,
         "options": {key: value for key, value in asdict(run.options).items() if key not in ("device", "threads")},
     }
     path = run.folder / RUN_FILE
@@ -214,7 +226,7 @@ def _predict_scene(
         boxes[predicted.prediction.token] = detection_boxes(predicted.prediction)
     times = SceneTimes(device_name(predictor.device), predictor.precision, processes, total_ms, network_ms)
     write_times(_times_file(run, scene), times)
-    write_submission(_scene_file(run, scene), boxes)
+    write_submission(_scene_file(run, scene), boxes, dataset.with_lidar)
 
 
 def _times_file(run: PredictionRun, scene: str) -> Path:

@@ -22,7 +22,7 @@ from tinybev_training.eval.submission import (
     detection_boxes,
     detections_from_boxes,
     open_submission,
-    read_submission,
+    read_result_file,
     tracking_boxes,
 )
 from tinybev_training.long_work.write_file import write_binary
@@ -53,12 +53,18 @@ class SavedPredictions:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._boxes = folder, read_submission(folder / DETECTIONS_FILE)
+        found = read_result_file(folder / DETECTIONS_FILE)
+        self._folder, self._boxes, self._uses_lidar = folder, found.boxes, found.uses_lidar
 
     @property
     def tokens(self) -> tuple[str, ...]:
         """Of the samples."""
         return tuple(self._boxes)
+
+    @property
+    def uses_lidar(self) -> bool:
+        """Whether they say that they are of a network that looked at lidar points."""
+        return self._uses_lidar
 
     def load(self, token: str) -> Prediction:
         """The prediction of one sample.

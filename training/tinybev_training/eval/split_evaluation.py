@@ -90,6 +90,7 @@ def evaluate_split(
     predict: Predict,
     folder: Path | None,
     each: Callable[[Prediction], None] = lambda prediction: None,
+    uses_lidar: bool = False,
 ) -> SplitScores:
     """Measures the predictions, one sample after the other: of each only its scores are kept.
 
@@ -98,6 +99,7 @@ def evaluate_split(
         predict: gives the prediction for a sample.
         folder: where the official result files go; None to keep none.
         each: is handed every prediction.
+        uses_lidar: whether the result files shall say that the network looked at lidar points.
 
     Raises:
         UserError: a prediction is not there, or the devkit refuses the boxes.
@@ -109,7 +111,10 @@ def evaluate_split(
     tracked: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as temporary:
         detections, tracks = ((folder or Path(temporary)) / name for name in (DETECTIONS_FILE, TRACKS_FILE))
-        with open_submission(detections) as add_detections, open_submission(tracks) as add_tracks:
+        with (
+            open_submission(detections, uses_lidar) as add_detections,
+            open_submission(tracks, uses_lidar) as add_tracks,
+        ):
 
             def collect(prediction: Prediction) -> None:
                 boxes, tracked_boxes = detection_boxes(prediction), tracking_boxes(prediction)

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,18 @@ from tinybev_training.long_work.write_file import refusing, replacing, write_tex
 
 TRACKING_CLASSES = ("bicycle", "bus", "car", "motorcycle", "pedestrian", "trailer", "truck")
 """The seven classes of the official tracking task."""
-META = {"use_camera": True, "use_lidar": False, "use_radar": False, "use_map": False, "use_external": False}
-"""What the official format asks a submission to state."""
 
 Box = dict[str, Any]
 Submission = dict[str, list[Box]]
 """Boxes by sample token."""
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A result file's boxes, and whether it states that lidar points are an input."""
+
+    boxes: Submission
+    uses_lidar: bool
 
 
 def detection_boxes(prediction: Prediction) -> list[Box]:
@@ -100,14 +107,15 @@ def detections_from_boxes(boxes: Sequence[Box], map_T_base: Array) -> Detections
         ) from error
 
 
-def write_submission(path: Path, boxes: Mapping[str, Sequence[Box]]) -> None:
-    """Writes a result file, at once or not at all."""
-    write_text(path, json.dumps({"meta": META, "results": boxes}))
+def write_submission(path: Path, boxes: Mapping[str, Sequence[Box]], uses_lidar: bool = False) -> None:
+    """Writes a result file, at once or not at all; it states whether the network ``uses_lidar`` beside cameras."""
+    write_text(path, json.dumps({"meta": _meta(uses_lidar), "results": boxes}))
 
 
 @contextmanager
-def open_submission(path: Path) -> Iterator[Callable[[str, Sequence[Box]], None]]:
+def open_submission(path: Path, uses_lidar: bool = False) -> Iterator[Callable[[str, Sequence[Box]], None]]:
     """Writes a result file sample by sample, at once or not at all: what it yields takes a sample's token and boxes.
+    As ``write_submission`` it states whether the network ``uses_lidar``.
 
     A split's boxes are some gigabytes in memory; this way those of one sample are.
     """
@@ -117,7 +125,7 @@ def open_submission(path: Path) -> Iterator[Callable[[str, Sequence[Box]], None]
             with refusing(path):
                 file.write(text.encode())
 
-        write(f'{{"meta": {json.dumps(META)}, "results": {{')
+        write(f'{{"meta": {json.dumps(_meta(uses_lidar))}, "results": {{')
         separator = ""
 
         def add(token: str, boxes: Sequence[Box]) -> None:
@@ -135,6 +143,15 @@ def read_submission(path: Path) -> Submission:
     Raises:
         UserError: it cannot be read, or is not of the format.
     """
+    return read_result_file(path).boxes
+
+
+def read_result_file(path: Path) -> ResultFile:
+    """A result file; one that states nothing of lidar uses none.
+
+    Raises:
+        UserError: it cannot be read, or is not of the format.
+    """
     try:
         data = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -145,7 +162,8 @@ def read_submission(path: Path) -> Submission:
             f"expected a nuScenes result file with `meta` and `results` (boxes by sample token) in {path}, got "
             f"something else; see https://www.nuscenes.org/object-detection for the format."
         )
-    return results
+    meta = data.get("meta")
+    return ResultFile(results, isinstance(meta, dict) and meta.get("use_lidar") is True)
 
 
 def check_tokens(found: Iterable[str], expected: Iterable[str], what: str) -> None:
@@ -161,6 +179,20 @@ def check_tokens(found: Iterable[str], expected: Iterable[str], what: str) -> No
             f"sample without boxes), got {len(found_set)}: {len(expected_set - found_set)} absent, "
             f"{len(found_set - expected_set)} of other samples; predict the split that is evaluated."
         )
+
+
+def _meta(uses_lidar: bool) -> dict[str, bool]:
+    """What the official format asks a submission to state of its inputs.
+
+    Whether a network learnt from other datasets its weights do not tell: that is for whoever sends the file to set.
+    """
+    return {
+        "use_camera": True,
+        "use_lidar": uses_lidar,
+        "use_radar": False,
+        "use_map": False,
+        "use_external": False,
+    }
 
 
 def _placed(token: str, boxes: Detections, map_T_base: Array, n: int) -> Box:

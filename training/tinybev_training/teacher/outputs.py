@@ -60,6 +60,27 @@ class TeacherAgents:
 
 
 @dataclass(frozen=True)
+class TeacherCenters:
+    """Every place where the teacher gives an object some chance, those that it would not call found among them.
+
+    From these a heatmap is drawn for a teacher that has none: what is not among them the teacher calls empty, which
+    ``TeacherAgents``, cut at the score from which on it tracks, do not say.
+
+    Attributes:
+        mask_BA: whether the row is such a place.
+        probability_BAK: 0 to 1, of each of ``DETECTION_CLASSES``.
+        centers_BA3, sizes_BA3: boxes, base_link; sizes are length, width, height.
+        known_B: the samples of which these are all places, be there none. Of the others no heatmap is drawn.
+    """
+
+    mask_BA: Tensor
+    probability_BAK: Tensor
+    centers_BA3: Tensor
+    sizes_BA3: Tensor
+    known_B: Tensor
+
+
+@dataclass(frozen=True)
 class TeacherPlan:
     """Where the teacher would drive: positions (B, T, 2), 0.5 s apart, and the samples it has a plan for."""
 
@@ -78,6 +99,7 @@ class TeacherOutputs:
         map: logits by ``MapClass``.
         occupancy: logits of a vehicle in the cell, one channel a step (now and 0.5 s apart).
         plan: the ego's way.
+        centers: where objects may be, for teachers without a heatmap.
     """
 
     bev: GridOutput | None = None
@@ -86,6 +108,7 @@ class TeacherOutputs:
     map: GridOutput | None = None
     occupancy: GridOutput | None = None
     plan: TeacherPlan | None = None
+    centers: TeacherCenters | None = None
 
 
 class Teacher(Protocol):

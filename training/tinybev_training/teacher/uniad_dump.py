@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
@@ -19,10 +20,16 @@ from tinybev.types import MapClass
 from tinybev_training.data.batch import Batch
 from tinybev_training.teacher.lidar_frame import base_T_ego_map, base_T_lidar, resample
 from tinybev_training.teacher.moved_grid import move_points, planar_part, turn_vectors
-from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
+from tinybev_training.teacher.outputs import (
+    GridOutput,
+    TeacherAgents,
+    TeacherCenters,
+    TeacherOutputs,
+    TeacherPlan,
+)
 from tinybev_training.teacher.rear_axle import rear_axle_path
 from tinybev_training.teacher.sample_files import SampleFiles
-from tinybev_training.teacher.uniad_file import LidarAgents, UniadDump, read_dump
+from tinybev_training.teacher.uniad_file import LidarAgents, LidarCenters, UniadDump, read_dump
 
 BEV_HALF_M, OCCUPANCY_HALF_M = 51.2, 50.0
 """UniAD's features and map reach this far to every side, its occupancy this far."""
@@ -89,6 +96,7 @@ class UniadDumps:
             map=self._map(batch, dumps),
             occupancy=self._occupancy(batch, dumps),
             plan=_plan(batch, [None if dump is None else dump.plan_T2 for dump in dumps]),
+            centers=_centers(batch, [None if dump is None else dump.centers for dump in dumps]),
         )
 
     def _features(self, batch: Batch, dumps: Sequence[UniadDump | None]) -> GridOutput | None:
@@ -177,17 +185,11 @@ def _agents(batch: Batch, agents: Sequence[LidarAgents | None]) -> TeacherAgents
     known = [one for one in agents if one is not None]
     if not known:
         return None
-    device, most = batch.images_BNCHW.device, max(len(one.headings_A) for one in known)
+    device, frame_B44 = batch.images_BNCHW.device, base_T_lidar(batch)
 
     def padded(pick: Callable[[LidarAgents], Tensor]) -> Tensor:
-        like = pick(known[0])
-        out = torch.zeros(len(agents), most, *like.shape[1:])
-        for sample, one in enumerate(agents):
-            if one is not None:
-                out[sample, : len(one.headings_A)] = pick(one)
-        return out.to(device)
+        return _padded([None if one is None else pick(one) for one in agents]).to(device)
 
-    frame_B44 = base_T_lidar(batch)
     mask_BA = padded(lambda one: torch.ones_like(one.headings_A)) > 0
     heading_BA2 = turn_vectors(
         frame_B44, padded(lambda one: torch.stack([one.headings_A.cos(), one.headings_A.sin()], dim=-1))
@@ -211,6 +213,30 @@ def _agents(batch: Batch, agents: Sequence[LidarAgents | None]) -> TeacherAgents
         mode_logits_BAM=mode_logits_BAM,
         known_B=torch.tensor([one is not None for one in agents], device=device),
     )
+
+
+def _centers(batch: Batch, centers: Sequence[LidarCenters | None]) -> TeacherCenters | None:
+    """The places of all samples in base_link, padded likewise."""
+    if all(one is None for one in centers):
+        return None
+    device = batch.images_BNCHW.device
+
+    def padded(pick: Callable[[LidarCenters], Tensor]) -> Tensor:
+        return _padded([None if one is None else pick(one) for one in centers]).to(device)
+
+    return TeacherCenters(
+        mask_BA=padded(lambda one: torch.ones(len(one.centers_Q3))) > 0,
+        probability_BAK=padded(lambda one: one.probability_QK),
+        centers_BA3=move_points(base_T_lidar(batch), padded(lambda one: one.centers_Q3)),
+        sizes_BA3=padded(lambda one: one.sizes_Q3),
+        known_B=torch.tensor([one is not None for one in centers], device=device),
+    )
+
+
+def _padded(rows: Sequence[Tensor | None]) -> Tensor:
+    """(B, most rows any sample has, ...) of what each sample has, 0 behind it."""
+    like = next(one for one in rows if one is not None)
+    return pad_sequence([like[:0] if one is None else one for one in rows], batch_first=True)
 
 
 def _plan(batch: Batch, plans: Sequence[Tensor | None]) -> TeacherPlan | None:

@@ -28,6 +28,11 @@ COUNTERCLOCKWISE, SECOND = "counterclockwise", "second"
 LINE_CLASSES = 3
 SAME_PLACE_M = 0.01
 """Within which a track and a query of the decoder are the same object."""
+LEAST_CHANCE = 0.05
+"""Queries of no class likelier than this are nothing (ours). Most of the 900 are; and where a heatmap says 0 in place
+of so little, the squared difference that its term carries is at most 1/400."""
+_LONGEST_LOG_SIDE = 5.0
+"""148 m: the decoder's sides are logarithms, and not all of its queries mean something."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,21 @@ class LidarAgents:
 
 
 @dataclass(frozen=True)
+class LidarCenters:
+    """Q places where the decoder sees some chance of an object, in the lidar's axes.
+
+    Attributes:
+        centers_Q3: of the boxes, not of their undersides.
+        sizes_Q3: length, width, height.
+        probability_QK: of each of ``DETECTION_CLASSES``; the likeliest is above ``LEAST_CHANCE``.
+    """
+
+    centers_Q3: Tensor
+    sizes_Q3: Tensor
+    probability_QK: Tensor
+
+
+@dataclass(frozen=True)
 class UniadDump:
     """What a file holds; rows Y and columns X of UniAD's grids ascend along the lidar's y and x, float32.
 
@@ -63,6 +83,7 @@ class UniadDump:
         drivable_YX: probability.
         occupancy_TYX: probability of a vehicle, at +-50 m.
         agents: the tracked objects.
+        centers: all that the decoder sees, the tracked objects among them.
         plan_T2: where the lidar will be.
     """
 
@@ -71,6 +92,7 @@ class UniadDump:
     drivable_YX: Tensor | None
     occupancy_TYX: Tensor | None
     agents: LidarAgents | None
+    centers: LidarCenters | None
     plan_T2: Tensor | None
 
 
@@ -102,6 +124,7 @@ def read_dump(path: Path) -> UniadDump:
         drivable_YX=known.get("drivable_score"),
         occupancy_TYX=known.get("occ_score"),
         agents=_agents(path, known, facts) if "track_boxes" in known else None,
+        centers=_centers(path, known, facts) if "query_logits" in known else None,
         plan_T2=known.get("sdc_traj"),
     )
 
@@ -157,14 +180,7 @@ def _agents(path: Path, known: dict[str, Tensor], facts: dict[str, str]) -> Lida
     wanted = {"track_labels": count, "track_scores": count}
     if "traj_preds" in known or "traj_scores" in known:
         wanted |= {"traj_preds": count + 1, "traj_scores": count + 1}
-    for key, rows in wanted.items():
-        found = len(known[key]) if key in known else 0
-        if key not in known or found != rows:
-            raise UserError(
-                f"expected {rows} rows of {key} beside {count} track_boxes in {path}, got {found}; remove the file and "
-                "run the dumper again."
-            )
-    sides_A2 = boxes_A9[:, 3:5] if _fact(path, facts, "size_order", LENGTH_FIRST, WIDTH_FIRST) else boxes_A9[:, [4, 3]]
+    _check_rows(path, known, wanted, f"{count} track_boxes")
     counterclockwise = _fact(path, facts, "yaw", COUNTERCLOCKWISE, SECOND)
     centers_A3 = boxes_A9[:, :3].clone()
     centers_A3[:, 2] += boxes_A9[:, 5] / 2  # mmdet3d's lidar boxes stand on their z
@@ -175,7 +191,7 @@ def _agents(path: Path, known: dict[str, Tensor], facts: dict[str, str]) -> Lida
         mode_logits_AM = known["traj_scores"][:-1]
     return LidarAgents(
         centers_A3=centers_A3,
-        sizes_A3=torch.cat([sides_A2, boxes_A9[:, 5:6]], dim=1),
+        sizes_A3=_length_first(path, facts, boxes_A9[:, 3:6]),
         headings_A=boxes_A9[:, 6] if counterclockwise else -boxes_A9[:, 6] - math.pi / 2,
         velocities_A2=boxes_A9[:, 7:9],
         probability_AK=_probabilities(path, known, facts),
@@ -184,21 +200,56 @@ def _agents(path: Path, known: dict[str, Tensor], facts: dict[str, str]) -> Lida
     )
 
 
+def _centers(path: Path, known: dict[str, Tensor], facts: dict[str, str]) -> LidarCenters:
+    count = len(known["query_logits"])
+    _check_rows(path, known, {"query_boxes": count}, f"{count} query_logits")
+    probability_QK = known["query_logits"].sigmoid()[:, _our_classes(path, facts)]
+    likely_Q = probability_QK.amax(dim=1) > LEAST_CHANCE
+    boxes_Q10 = known["query_boxes"][likely_Q]
+    sizes_Q3 = boxes_Q10[:, [2, 3, 5]].clamp(max=_LONGEST_LOG_SIDE).exp()
+    centers_Q3 = boxes_Q10[:, [0, 1, 4]]
+    centers_Q3[:, 2] += sizes_Q3[:, 2] / 2  # as a track's
+    return LidarCenters(centers_Q3, _length_first(path, facts, sizes_Q3), probability_QK[likely_Q])
+
+
+def _check_rows(path: Path, known: dict[str, Tensor], wanted: dict[str, int], beside: str) -> None:
+    for key, rows in wanted.items():
+        found = len(known[key]) if key in known else 0
+        if key not in known or found != rows:
+            raise UserError(
+                f"expected {rows} rows of {key} beside {beside} in {path}, got {found}; remove the file and run the "
+                "dumper again."
+            )
+
+
+def _length_first(path: Path, facts: dict[str, str], sizes_A3: Tensor) -> Tensor:
+    return sizes_A3 if _fact(path, facts, "size_order", LENGTH_FIRST, WIDTH_FIRST) else sizes_A3[:, [1, 0, 2]]
+
+
+def _our_classes(path: Path, facts: dict[str, str]) -> Tensor:
+    """(K,): where each of ``DETECTION_CLASSES`` is among the dumped network's."""
+    names = facts.get("classes", "").split(",")
+    if sorted(names) != sorted(DETECTION_CLASSES):
+        raise UserError(
+            f"expected the classes {', '.join(DETECTION_CLASSES)} in {path}, got {', '.join(names)}; dump a network of "
+            "nuScenes' ten detection classes."
+        )
+    return torch.tensor([names.index(name) for name in DETECTION_CLASSES])
+
+
 def _probabilities(path: Path, known: dict[str, Tensor], facts: dict[str, str]) -> Tensor:
     """(A, K): those of the decoder's query that the track was read from, or the track's one class and score.
 
     A track's box is the decoded box of one query, so the query is the one in the same place.
     """
-    names = facts.get("classes", "").split(",")
-    labels_A = known["track_labels"].long()
-    if sorted(names) != sorted(DETECTION_CLASSES) or ((labels_A < 0) | (labels_A >= len(names))).any():
+    ours_K, labels_A = _our_classes(path, facts), known["track_labels"].long()
+    if ((labels_A < 0) | (labels_A >= len(ours_K))).any():
         raise UserError(
-            f"expected the classes {', '.join(DETECTION_CLASSES)} in {path}, got {', '.join(names)} and labels "
-            f"{labels_A.unique().tolist()}; dump a network of nuScenes' ten detection classes."
+            f"expected track_labels from 0 to {len(ours_K) - 1} in {path}, got {labels_A.unique().tolist()}; dump a "
+            "network of nuScenes' ten detection classes."
         )
-    ours_K = torch.tensor([names.index(name) for name in DETECTION_CLASSES])
     boxes_A9 = known["track_boxes"]
-    one_hot_AK = functional.one_hot(labels_A, len(names))
+    one_hot_AK = functional.one_hot(labels_A, len(ours_K))
     probability_AK = (one_hot_AK * known["track_scores"][:, None]).float()
     if "query_logits" in known and "query_boxes" in known and len(boxes_A9):
         distance_AQ = torch.cdist(boxes_A9[:, :3].double(), known["query_boxes"][:, [0, 1, 4]].double())

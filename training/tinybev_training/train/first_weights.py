@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,7 @@ from tinybev.runtime.bundle import load_bundle
 from tinybev_training.teacher.cross_modal import seeded_teacher
 from tinybev_training.teacher.cross_modal_config import TEACHER_PREFIX, find_teacher
 from tinybev_training.teacher.network import TeacherNetwork
+from tinybev_training.train.image_weights import load_image_weights
 from tinybev_training.train.network import StudentNetwork
 from tinybev_training.train.recipe import Recipe
 from tinybev_training.train.rounded_network import RoundedStudentNetwork
@@ -22,11 +24,11 @@ BatchNetwork = StudentNetwork | TeacherNetwork
 
 
 def first_network(recipe: Recipe) -> BatchNetwork:
-    """The recipe's network: seeded weights, or those of the bundle that it starts from; channels last in memory, which
-    convolutions are faster with.
+    """The recipe's network: seeded weights, or those of the bundle that it starts from, or seeded ones with an image
+    backbone from a file; channels last in memory, which convolutions are faster with.
 
     Raises:
-        UserError: there is no such network, or the bundle is absent or another network's.
+        UserError: there is no such network, or the bundle or the file is absent or another network's.
     """
     network: BatchNetwork = _network(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
@@ -40,7 +42,10 @@ def _network(recipe: Recipe) -> BatchNetwork:
             raise UserError("start: expected none for a teacher, which is trained from seeded weights; leave it out.")
         teacher = find_teacher(recipe.network)
         network = dataclasses.replace(teacher, network=_with_memory(teacher.network, recipe))
-        return TeacherNetwork(seeded_teacher(network, recipe.seed))
+        trained = seeded_teacher(network, recipe.seed)
+        if recipe.image_weights:
+            load_image_weights(trained.backbone.model, Path(recipe.image_weights), recipe.network)
+        return TeacherNetwork(trained)
     config = _with_memory(find_variant(recipe.network), recipe)
     if recipe.int8 and config.memory_frames:
         raise UserError(
@@ -61,6 +66,8 @@ def _network(recipe: Recipe) -> BatchNetwork:
                 "telling.ego_status=true, or name another bundle."
             )
         student.load_state_dict(dict(bundle.weights))
+    if recipe.image_weights:
+        load_image_weights(student.backbone, Path(recipe.image_weights), config.name)
     return RoundedStudentNetwork(student) if recipe.int8 else StudentNetwork(student)
 
 

@@ -120,6 +120,7 @@ class Recipe:
         network: what is trained: a variant of the student, or of the teacher network.
         memory_frames: earlier keyframes the network sees; None for the variant's own number.
         start: bundle whose weights the network starts from, a folder or ``shipped:NAME``; "" for seeded ones.
+        image_weights: file of the image backbone's first weights, see ``image_weights``; "" for seeded ones.
         split: of the dataset, annotated.
         unlabelled_split: on which only the teacher speaks; "" for none.
         validation_split: "" for none.
@@ -141,6 +142,7 @@ class Recipe:
     network: str = "nano"
     memory_frames: int | None = None
     start: str = ""
+    image_weights: str = ""
     split: str = "train"
     unlabelled_split: str = ""
     validation_split: str = "val"
@@ -209,6 +211,11 @@ class Recipe:
         ):
             if not low <= value <= high:
                 raise UserError(f"{name}: expected {low} to {high}, got {value}; correct the recipe.")
+        if self.start and self.image_weights:
+            raise UserError(
+                f"start and image_weights: expected at most one, got {self.start!r} and {self.image_weights!r}; leave "
+                "one out, a bundle has an image backbone."
+            )
         distils = any(vars(self.distill.weights).values())
         if distils and not self.teacher:
             raise UserError(f"recipe {self.name!r} learns from a teacher and none is named; name it with --teacher.")

@@ -21,11 +21,13 @@ class Identity:
         recipe: by which it is trained.
         samples: digest of the training samples and their order.
         teacher: digest of the teacher's weights; None where there is none of ours, or one that changes.
+        image_weights: of the file that the image backbone began with; None for seeded weights.
     """
 
     recipe: Recipe
     samples: str
     teacher: str | None = None
+    image_weights: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""

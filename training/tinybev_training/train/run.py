@@ -27,6 +27,7 @@ from tinybev_training.train.checkpoint_io import SafetensorsIO
 from tinybev_training.train.curves import CurveFile, TensorBoardCurves
 from tinybev_training.train.export import export
 from tinybev_training.train.first_weights import BatchNetwork, first_network
+from tinybev_training.train.image_weights import image_weights_digest
 from tinybev_training.train.interruption import Interruption
 from tinybev_training.train.keeper import LAST_FILE, Keeper
 from tinybev_training.train.module import TrainingModule
@@ -84,7 +85,8 @@ def train(recipe: Recipe, place: Place, resume: bool) -> Outcome:
     splits = open_splits(recipe, place, network.config, needs, progress=is_first_process())
     if network.needs_lidar or (source is not None and source.needs_lidar):
         check_lidar(splits.source, recipe.network if network.needs_lidar else f"the teacher {recipe.teacher}")
-    identity = Identity(recipe, splits.digest, None if source is None else source.digest)
+    teacher = None if source is None else source.digest
+    identity = Identity(recipe, splits.digest, teacher, image_weights_digest(recipe))
     with alone_in(place.out) if is_first_process() else nullcontext():
         return _train(identity, place, resume, network, source, splits)
 
@@ -110,7 +112,7 @@ def _train(
     interruption = Interruption(keeper, recipe.samples.accumulate)
 
     def export_to(folder: Path) -> None:
-        export(module.averaged(), recipe, place.version, recorder.validation_loss, folder)
+        export(module.averaged(), identity, place.version, recorder.validation_loss, folder)
 
     snapshots = Snapshots(place.out, recipe.rhythm.bundle, export_to)
     trainer = _trainer(recipe, place, step, [recorder, keeper, interruption, snapshots])
