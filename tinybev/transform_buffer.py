@@ -22,12 +22,28 @@ class TransformUnknownError(LookupError):
     """The two frames are not connected, or not yet or no longer known at that stamp; the message says which."""
 
 
+# A sample that is much older than its edge's newest is a straggler, or the first one after the clock jumped back (a
+# looping recording, a simulation that was reset): nothing tells which. So it begins its own edge anew and no other; a
+# straggler of some detector must not cost the vehicle's pose. After a jump each edge begins anew with its own next
+# sample; until then it is of before, and a lookup over it and an edge that has begun anew is refused. An edge that is
+# looked up alone answers of before until then: in a recording that loops, the stamp had the same transform.
+
+
 @dataclass
 class _Edge:
-    """``parent_T_child`` over time; ``samples`` stay sorted by stamp. A static edge has one sample and no time."""
+    """``parent_T_child`` over time; ``samples`` stay sorted by stamp. A static edge has one sample and no time.
+
+    Attributes:
+        heard: the number of its last sample; samples are counted over all edges, from 1.
+        begun: the number of the sample with which it was begun anew; 0: never.
+        before: the number of the last sample of before that.
+    """
 
     parent: str
     static: bool
+    heard: int = 0
+    begun: int = 0
+    before: int = 0
     stamps_ns: list[int] = field(default_factory=list)
     samples: dict[int, Array] = field(default_factory=dict)
 
@@ -67,8 +83,7 @@ class TransformBuffer:
     Args:
         history_s: how much of a moving edge is kept, seconds before its newest sample.
         max_samples: how many samples of a moving edge are kept at most.
-        jump_back_s: a sample this much older than the newest of its edge means that the clock jumped back (a looping
-            recording): what is known of moving edges is forgotten.
+        jump_back_s: a sample this much older than the newest of its edge begins that edge anew.
     """
 
     def __init__(self, history_s: float = 10.0, max_samples: int = 5000, jump_back_s: float = 1.0) -> None:
@@ -76,23 +91,26 @@ class TransformBuffer:
         self._max_samples = max_samples
         self._jump_back_ns = int(jump_back_s * NANOSECONDS)
         self._edges: dict[str, _Edge] = {}
+        self._heard = 0  # samples of moving edges up to now
         self._changed = threading.Condition()
 
     def set_static(self, parent: str, child: str, parent_T_child: Array) -> None:
         """Sets an edge that holds at every stamp."""
         with self._changed:
-            self._edges[child] = _Edge(parent, True, [0], {0: np.asarray(parent_T_child, dtype=np.float64)})
+            matrix = np.asarray(parent_T_child, dtype=np.float64)
+            self._edges[child] = _Edge(parent, True, stamps_ns=[0], samples={0: matrix})
             self._changed.notify_all()
 
     def set_dynamic(self, parent: str, child: str, stamp_ns: int, parent_T_child: Array) -> None:
         """Adds a sample of a moving edge; a second one of the same stamp replaces the first."""
         with self._changed:
+            self._heard += 1
             edge = self._edges.get(child)
-            if edge is not None and not edge.static and stamp_ns < edge.stamps_ns[-1] - self._jump_back_ns:
-                self._edges = {name: known for name, known in self._edges.items() if known.static}
-                edge = None
             if edge is None or edge.static or edge.parent != parent:
                 edge = self._edges[child] = _Edge(parent, False)
+            elif stamp_ns < edge.stamps_ns[-1] - self._jump_back_ns:
+                edge = self._edges[child] = _Edge(parent, False, begun=self._heard, before=edge.heard)
+            edge.heard = self._heard
             edge.add(stamp_ns, np.asarray(parent_T_child, dtype=np.float64), self._history_ns, self._max_samples)
             self._changed.notify_all()
 
@@ -121,6 +139,9 @@ class TransformBuffer:
             common = next((frame for frame in up_from_source if frame in up_from_target), None)
             if common is None:
                 raise TransformUnknownError(f"{target} and {source} are not connected")
+            if stamp_ns is not None:
+                way = [*up_from_source[: up_from_source.index(common)], *up_from_target[: up_from_target.index(common)]]
+                self._refuse_what_is_of_before(way)
             common_T_source = self._chain(up_from_source, common, stamp_ns, extrapolate_ns)
             common_T_target = self._chain(up_from_target, common, stamp_ns, extrapolate_ns)
         return invert(common_T_target) @ common_T_source
@@ -150,6 +171,13 @@ class TransformBuffer:
         while (edge := self._edges.get(chain[-1])) is not None and edge.parent not in chain:
             chain.append(edge.parent)
         return chain
+
+    def _refuse_what_is_of_before(self, children: list[str]) -> None:
+        """Raises where an edge has not come since another was begun anew, except where both began with one jump."""
+        edges = {child: edge for child in children if not (edge := self._edges[child]).static}
+        for child, edge in edges.items():
+            if any(edge.heard < other.begun and edge.begun <= other.before for other in edges.values()):
+                raise TransformUnknownError(f"{edge.parent} -> {child} has not come since the stamps jumped back")
 
     def _chain(self, frames: list[str], end: str, stamp_ns: int | None, extrapolate_ns: int) -> Array:
         """``end_T_start`` along ``frames`` (start first)."""
