@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -56,22 +57,23 @@ class _Edge:
             del self.samples[old]
         del self.stamps_ns[:excess]
 
-    def at(self, stamp_ns: int | None, extrapolate_ns: int, child: str) -> Array:
-        """The transform at ``stamp_ns``, None for the newest."""
+    def at(self, stamp_ns: int | None, past_ns: int, moves: bool, child: str) -> Array:
+        """The transform at ``stamp_ns``, None for the newest; up to ``past_ns`` after that at constant velocity where
+        it ``moves``, else held."""
         if self.static or stamp_ns is None:
             return self.samples[self.stamps_ns[-1]]
         if stamp_ns in self.samples:
             return self.samples[stamp_ns]
         after = bisect_left(self.stamps_ns, stamp_ns)
         oldest, newest = self.stamps_ns[0], self.stamps_ns[-1]
-        if after == 0 or stamp_ns > newest + extrapolate_ns:
+        if after == 0 or stamp_ns > newest + past_ns:
             raise TransformUnknownError(
                 f"{self.parent} -> {child} is known from {oldest} to {newest} ns, and was asked for at {stamp_ns} ns"
             )
-        if after == len(self.stamps_ns):  # past the newest sample: go on at constant velocity
+        if after == len(self.stamps_ns):  # past the newest sample
             after -= 1
-        if after == 0:  # one sample has no velocity
-            return self.samples[newest]
+            if after == 0 or not moves:  # one sample has no velocity
+                return self.samples[newest]
         before_ns, after_ns = self.stamps_ns[after - 1], self.stamps_ns[after]
         fraction = (stamp_ns - before_ns) / (after_ns - before_ns)
         return interpolate_transform(self.samples[before_ns], self.samples[after_ns], fraction)
@@ -122,34 +124,59 @@ class TransformBuffer:
             return False
         return True
 
-    def lookup(self, target: str, source: str, stamp_ns: int | None = None, extrapolate_s: float = 0.0) -> Array:
+    def lookup(
+        self,
+        target: str,
+        source: str,
+        stamp_ns: int | None = None,
+        extrapolate_s: float = 0.0,
+        hold_s: float = 0.0,
+    ) -> Array:
         """``target_T_source`` (4, 4) at ``stamp_ns``: interpolated between samples, exact on one.
+
+        Past the newest samples the edges differ as in REP 105: that of a vehicle (``odom -> base_link``) moves evenly,
+        those above it (``map -> odom``) are corrections, which step, and have no velocity.
 
         Args:
             stamp_ns: when; None takes the newest sample of every edge, for what does not move.
-            extrapolate_s: how far past its newest sample an edge may be continued at constant velocity.
+            extrapolate_s: how far past its newest sample the vehicle's edge, which is the one nearest to ``source``
+                that is not static, may be continued at constant velocity.
+            hold_s: how long the others may hold their newest sample.
 
         Raises:
             TransformUnknownError: the frames are not connected, or not known at that stamp.
         """
         with self._changed:
-            extrapolate_ns = int(extrapolate_s * NANOSECONDS)
             up_from_source = self._ancestors(source)
             up_from_target = self._ancestors(target)
             common = next((frame for frame in up_from_source if frame in up_from_target), None)
             if common is None:
                 raise TransformUnknownError(f"{target} and {source} are not connected")
+            to_source = up_from_source[: up_from_source.index(common)]
+            to_target = up_from_target[: up_from_target.index(common)]
+            moving = [child for child in (*to_source, *reversed(to_target)) if not self._edges[child].static]
             if stamp_ns is not None:
-                way = [*up_from_source[: up_from_source.index(common)], *up_from_target[: up_from_target.index(common)]]
-                self._refuse_what_is_of_before(way)
-            common_T_source = self._chain(up_from_source, common, stamp_ns, extrapolate_ns)
-            common_T_target = self._chain(up_from_target, common, stamp_ns, extrapolate_ns)
+                self._refuse_what_is_of_before(moving)
+
+            def edge_at(child: str) -> Array:
+                moves = child in moving[:1]
+                past_s = extrapolate_s if moves else hold_s
+                return self._edges[child].at(stamp_ns, int(past_s * NANOSECONDS), moves, child)
+
+            common_T_source = _product(map(edge_at, to_source))
+            common_T_target = _product(map(edge_at, to_target))
         return invert(common_T_target) @ common_T_source
 
     def wait_for(
-        self, target: str, source: str, stamp_ns: int | None, timeout_s: float, extrapolate_s: float = 0.0
+        self,
+        target: str,
+        source: str,
+        stamp_ns: int | None,
+        timeout_s: float,
+        extrapolate_s: float = 0.0,
+        hold_s: float = 0.0,
     ) -> Array:
-        """Like :meth:`lookup`, waiting up to ``timeout_s`` for a sample at or after the stamp before extrapolating.
+        """Like :meth:`lookup`, waiting up to ``timeout_s`` before extrapolating; what may be held is not waited for.
 
         Raises:
             TransformUnknownError: as :meth:`lookup`, once the time is up.
@@ -158,11 +185,11 @@ class TransformBuffer:
         with self._changed:
             while True:
                 try:
-                    return self.lookup(target, source, stamp_ns)
+                    return self.lookup(target, source, stamp_ns, hold_s=hold_s)
                 except TransformUnknownError:
                     remaining = deadline - time.monotonic()
                     if remaining <= 0:
-                        return self.lookup(target, source, stamp_ns, extrapolate_s)
+                        return self.lookup(target, source, stamp_ns, extrapolate_s, hold_s)
                 self._changed.wait(remaining)
 
     def _ancestors(self, frame: str) -> list[str]:
@@ -174,14 +201,15 @@ class TransformBuffer:
 
     def _refuse_what_is_of_before(self, children: list[str]) -> None:
         """Raises where an edge has not come since another was begun anew, except where both began with one jump."""
-        edges = {child: edge for child in children if not (edge := self._edges[child]).static}
+        edges = {child: self._edges[child] for child in children}
         for child, edge in edges.items():
             if any(edge.heard < other.begun and edge.begun <= other.before for other in edges.values()):
                 raise TransformUnknownError(f"{edge.parent} -> {child} has not come since the stamps jumped back")
 
-    def _chain(self, frames: list[str], end: str, stamp_ns: int | None, extrapolate_ns: int) -> Array:
-        """``end_T_start`` along ``frames`` (start first)."""
-        transform = np.eye(4)
-        for child in frames[: frames.index(end)]:
-            transform = self._edges[child].at(stamp_ns, extrapolate_ns, child) @ transform
-        return transform
+
+def _product(edges: Iterable[Array]) -> Array:
+    """The transform to the last edge's parent from the first one's child."""
+    transform = np.eye(4)
+    for parent_T_child in edges:
+        transform = parent_T_child @ transform
+    return transform

@@ -27,7 +27,7 @@ from tinybev_ros.conversions import compressed_msg_to_image, msg_to_frame_id, ms
 from tinybev_ros.ego import EgoPoses, EgoTracker
 from tinybev_ros.goal import GoalKeeper
 
-EGO_SUBJECT, LATE_SUBJECT, GOAL_SUBJECT = "ego pose", "ego pose delay", "goal"
+EGO_SUBJECT, LATE_SUBJECT, LOST_SUBJECT, GOAL_SUBJECT = "ego pose", "ego pose delay", "localisation", "goal"
 
 T = TypeVar("T")
 
@@ -186,6 +186,12 @@ class FrameBuilder:
             )
         else:
             self._complaints.settle(LATE_SUBJECT)
+        if poses.lost:
+            self._complaints.raise_about(
+                LOST_SUBJECT, f"{poses.lost}; poses are odometry's, in {poses.frame}, until it is published again."
+            )
+        else:
+            self._complaints.settle(LOST_SUBJECT)
         return poses
 
     def _goal_at(self, stamp_ns: int, pose_frame: str, map_T_base: Array | None) -> Goal:

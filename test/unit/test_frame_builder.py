@@ -21,18 +21,20 @@ START_NS = 1_600_000_000_000_000_000
 
 
 class Parts:
-    """A builder that waits for nothing, and what it reads from; poses are there."""
+    """A builder that waits for nothing, and what it reads from; ``poses`` are there."""
 
-    def __init__(self) -> None:
+    def __init__(self, poses: bool = True) -> None:
         self.said: list[str] = []
         self.transforms = TransformBuffer()
         self.calibrations = Calibrations()
         self.complaints = Complaints(self.said.append)
-        self.transforms.set_static("map", "base_link", np.eye(4))
+        if poses:
+            self.transforms.set_static("map", "base_link", np.eye(4))
+        self.ego = EgoTracker(self.transforms, "map", "base_link")
         self.builder = FrameBuilder(
             NodeConfig.from_values({"input_wait": 0.0}),
             self.transforms,
-            EgoTracker(self.transforms, "map", "base_link"),
+            self.ego,
             GoalKeeper(self.transforms, "base_link", 3.0),
             self.calibrations,
             lambda: "auto",
@@ -79,3 +81,19 @@ def test_images_without_a_frame_are_told_by_that_name() -> None:
     ]
     assert parts.build() is not None
     assert parts.problems() == []
+
+
+def test_a_localisation_that_stopped_is_told_until_it_is_back() -> None:
+    parts = Parts(poses=False)
+    long_ago_ns = START_NS - 60_000_000_000
+    parts.transforms.set_dynamic("map", "odom", long_ago_ns, np.eye(4))
+    parts.transforms.set_dynamic("odom", "base_link", START_NS, np.eye(4))
+    parts.ego.add_odometry("odom", START_NS, np.eye(4), 0.0, 0.0)
+    parts.build()
+    assert parts.complaints.open()["localisation"] == (
+        f"map -> odom is known from {long_ago_ns} to {long_ago_ns} ns, and was asked for at {START_NS} ns; "
+        "poses are odometry's, in odom, until it is published again."
+    )
+    parts.transforms.set_dynamic("map", "odom", START_NS, np.eye(4))
+    parts.build()
+    assert "localisation" not in parts.complaints.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -74,6 +75,22 @@ def test_extrapolation_continues_the_motion_within_its_bound() -> None:
     assert yaw_of(ahead[:3, :3]) == pytest.approx(0.3)
     with pytest.raises(TransformUnknownError):
         buffer.lookup("map", "base_link", SECOND + SECOND // 2 + 1, extrapolate_s=0.5)
+
+
+def test_the_vehicles_edge_is_extrapolated_and_corrections_above_it_are_held() -> None:
+    buffer = TransformBuffer()
+    buffer.set_static("base_footprint", "base_link", pose(0.0))
+    for stamp_ns, x in ((0, 0.0), (SECOND, 10.0)):
+        buffer.set_dynamic("odom", "base_footprint", stamp_ns, pose(x))
+    for stamp_ns, y in ((0, 0.0), (SECOND // 2, 1.0)):  # a step, interpolated as everywhere
+        buffer.set_dynamic("map", "odom", stamp_ns, pose(0.0, y))
+    at = partial(buffer.lookup, "map", "base_link")
+    np.testing.assert_allclose(at(SECOND // 4)[:2, 3], (2.5, 0.5))
+    np.testing.assert_allclose(at(SECOND, hold_s=0.5)[:2, 3], (10.0, 1.0))
+    np.testing.assert_allclose(at(SECOND + SECOND // 5, 0.2, 0.7)[:2, 3], (12.0, 1.0))
+    for extrapolate_s, hold_s, edge in ((0.1, 0.7, "odom -> base_footprint"), (0.2, 0.6, "map -> odom")):
+        with pytest.raises(TransformUnknownError, match=edge):
+            at(SECOND + SECOND // 5, extrapolate_s, hold_s)
 
 
 def test_single_sample_is_extrapolated_as_standing_still() -> None:
