@@ -31,7 +31,7 @@ from tinybev_ros import diagnostics, parameters
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.fixed_transforms import FixedTransform, load_fixed_transforms
 from tinybev_ros.frame_builder import FrameBuilder
-from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, check_topics
+from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, resolved_topics
 from tinybev_ros.outputs import Publishers
 from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.statistics import Statistics
@@ -126,7 +126,7 @@ class TinybevNode(LifecycleNode):
     def _configure(self) -> None:
         config = parameters.read(self)
         sync_options(config)
-        check_topics(self, config)
+        resolved_topics(self, config)
         fixed = load_fixed_transforms(Path(config.calibration_file)) if config.calibration_file else ()
         pipeline = Pipeline(load_bundle(config.bundle), pipeline_options(config))
         weights = pipeline.weights
@@ -147,6 +147,7 @@ class TinybevNode(LifecycleNode):
             self._inputs = Inputs(self, self._config, self._fixed_transforms, self._statistics, self._complaints)
             builder = FrameBuilder(
                 self._config,
+                self._inputs.topics,
                 self._inputs.transforms,
                 self._inputs.ego,
                 self._inputs.goal,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from node_under_test import (
     PATH,
     START_NS,
@@ -19,11 +20,14 @@ from node_under_test import (
     start,
     wait_until,
 )
+from rclpy.context import Context
+from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
 from tinybev.phases import NUSCENES_RIG
 from tinybev.runtime.preprocess import DecodedFrame
 from tinybev.types import CAMERAS, Frame
+from tinybev_ros.node import TinybevNode
 from tinybev_ros.topics import camera_image_topic
 
 
@@ -89,6 +93,42 @@ def test_raw_images_under_other_names_and_mountings_on_tf(ros_domain: int, monke
 def mountings_known(test: NodeUnderTest) -> bool:
     transforms = test.node._inputs.transforms  # type: ignore[union-attr]
     return all(transforms.connected("base_link", name) for name in test.rig.names.values())
+
+
+def test_inputs_of_other_names_in_a_namespace_are_told_as_they_are_subscribed_to(ros_domain: int) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    parameters = {
+        "bundle": "untrained:nano",
+        "stale_after": 0.1,
+        "image_topic": "front/image, front_right, back_right, /back/image, back_left, front_left",
+        "camera_info_topic": "{camera}/info",
+        "odometry_topic": "wheels/odom",
+        "goal_topic": "~/goal",
+    }
+    remappings = ["/car1/front/image:=/swapped", "/swapped:=/car1/front/image", "/tf:=tf"]
+    node = TinybevNode(
+        context=context,
+        namespace="/car1",
+        parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
+        cli_args=["--ros-args", *(part for rule in remappings for part in ("-r", rule))],
+    )
+    try:
+        assert node.trigger_configure().name == "SUCCESS"
+        assert node.trigger_activate().name == "SUCCESS"
+        topics = {subscription.topic_name for subscription in node.subscriptions}
+        expected = {"/swapped", "/car1/front_right", "/back/image", "/car1/cam_back/info", "/car1/wheels/odom"}
+        assert expected | {"/car1/tinybev/goal", "/car1/tf", "/tf_static"} <= topics
+
+        def told() -> str:
+            node._on_timer()
+            return node._complaints.open().get("images", "")
+
+        assert wait_until(told, "the complaint") == "none arrive; expected CompressedImage on /swapped and its like."
+        node.trigger_shutdown()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
 
 
 def test_mountings_from_a_file(ros_domain: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
