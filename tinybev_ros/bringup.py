@@ -16,7 +16,7 @@ from tinybev.camera_names import camera_names
 from tinybev.config import PARAMETERS, checked_value
 from tinybev.errors import UserError
 from tinybev_ros.parameter_file import parameters_for
-from tinybev_ros.topics import FOXGLOVE_PORT, absolute_name
+from tinybev_ros.topics import ABOUT_NODES, FOXGLOVE_PORT, absolute_name
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -136,6 +136,8 @@ def processes(values: Mapping[str, str]) -> list[Process]:
             "rate": float(chosen["rate"]),
             "loop": chosen["loop"] == "true",
             "wait_for": image_topics,
+            # A recording of everything holds what the node said then, on the topics where it speaks now.
+            "exclude": [f"{full_name}/", *ABOUT_NODES],
         }
         graph.append(
             Process("tinybev_ros", "bag_player", "tinybev_ros.player", "bag_player",

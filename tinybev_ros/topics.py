@@ -14,6 +14,8 @@ ANNOTATIONS = "/markers/annotations"
 DRIVABLE_AREA = "/drivable_area"
 GOAL = "/goal_pose"
 
+ABOUT_NODES = ("/diagnostics", "/rosout", "/parameter_events")
+"""What nodes say of themselves. Played again, it would be taken for what the nodes of today say."""
 FOXGLOVE_PORT = 8765
 
 LATCHED_TOPICS = frozenset({TF_STATIC, DRIVABLE_AREA})

@@ -15,7 +15,9 @@ from small_bag import qos, string_cdr, write_bag
 import tinybev
 from tinybev.cli import COMMANDS
 from tinybev.errors import UserError
+from tinybev_ros import demo, diagnostics
 from tinybev_ros.bringup import ARGUMENTS, processes, ros_arguments, share
+from tinybev_ros.player_settings import PlayerSettings
 from tinybev_ros.topics import FOXGLOVE_PORT, camera_image_topic
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +67,18 @@ def test_bag_playback_brings_simulated_time_to_everyone_but_the_player(tmp_path:
     }
     assert "use_sim_time" not in graph["bag_player"].parameters
     assert not any(process.parameters["use_sim_time"] for process in processes({}))
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("", "/tinybev"), ("front/car", "/front/car/tinybev")])
+def test_playback_leaves_out_what_the_node_said_in_the_recording(tmp_path: Path, namespace: str, name: str) -> None:
+    player = processes({"bag": str(small_bag(tmp_path / "bag")), "namespace": namespace})[-1]
+    exclude = player.parameters["exclude"]
+    assert isinstance(exclude, list)
+    settings = PlayerSettings("bag", exclude=tuple(exclude))
+    outputs = {topic.replace(f"/{demo.NODE}/", f"{name}/") for topic, _ in demo.RECORDED}
+    assert diagnostics.TOPIC in outputs
+    assert all(map(settings.leaves_out, outputs | {"/rosout", "/parameter_events"}))
+    assert not any(map(settings.leaves_out, (camera_image_topic("CAM_FRONT"), "/tf", "/odom", "/goal_pose")))
 
 
 def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
