@@ -51,6 +51,8 @@ TF_STATIC_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+LATCHED = (DurabilityPolicy.TRANSIENT_LOCAL, ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, durability=LATCHED[0], reliability=LATCHED[1])
 REQUEST_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -90,6 +92,7 @@ class Inputs:
         self,
         node: LifecycleNode,
         config: NodeConfig,
+        calibrations: Calibrations,
         fixed_transforms: tuple[FixedTransform, ...],
         statistics: Statistics,
         complaints: Complaints,
@@ -99,7 +102,8 @@ class Inputs:
             self.transforms.set_static(fixed.parent, fixed.child, fixed.parent_T_child)
         self.ego = EgoTracker(self.transforms, config.map_frame, config.base_frame)
         self.goal = GoalKeeper(self.transforms, config.base_frame, config.goal_radius)
-        self.calibrations = Calibrations()
+        self.calibrations = calibrations
+        self._unlatched = set(CAMERAS)
         self.topics = resolved_topics(node, config)
         self._named = input_topics(config)  # what ROS resolves, once: a resolved name may be remapped again
         self._node = node
@@ -123,6 +127,18 @@ class Inputs:
     def on_set(self, callback: Callable[[CameraSet[CompressedImage | Image]], None]) -> None:
         """``callback`` gets every set of images, on the executor's thread."""
         self._synchronizer.registerCallback(callback)
+
+    def look_for_latched(self) -> None:
+        """Subscribes to CameraInfo that is said once and kept for late subscribers, where somebody offers that; called
+        at first and regularly. Such a subscription hears nobody else, and makes everybody else log a warning."""
+        for camera in sorted(self._unlatched):
+            topic = self._named.infos[camera]
+            offers = [publisher.qos_profile for publisher in self._node.get_publishers_info_by_topic(topic)]
+            if any((offer.durability, offer.reliability) == LATCHED for offer in offers):
+                self._unlatched.remove(camera)
+                take = partial(self.calibrations.set, camera)
+                subscription = self._node.create_subscription(CameraInfo, topic, take, LATCHED_QOS)
+                self._open.callback(self._node.destroy_subscription, subscription)
 
     def check_arrival(self, snapshot: Snapshot) -> None:
         """Complains about cameras that are silent, once each, or once about all where none sends, and about images

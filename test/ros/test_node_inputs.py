@@ -22,13 +22,14 @@ from node_under_test import (
 )
 from rclpy.context import Context
 from rclpy.parameter import Parameter
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 
 from tinybev.phases import NUSCENES_RIG
 from tinybev.runtime.preprocess import DecodedFrame
 from tinybev.types import CAMERAS, Frame
 from tinybev_ros.node import TinybevNode
-from tinybev_ros.topics import camera_image_topic
+from tinybev_ros.topics import camera_image_topic, camera_info_topic
 
 
 @pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
@@ -129,6 +130,53 @@ def test_inputs_of_other_names_in_a_namespace_are_told_as_they_are_subscribed_to
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_calibration_that_was_said_once_and_kept_is_received(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+    def say(test: NodeUnderTest) -> None:
+        for camera, publisher in test.rig.infos.items():
+            test.other.destroy_publisher(publisher)
+            test.rig.infos[camera] = test.other.create_publisher(CameraInfo, camera_info_topic(camera), latched)
+            test.rig.publish_info(camera, START_NS)
+
+    with NodeUnderTest(ros_domain) as test:
+        if before:
+            say(test)
+        start(test)
+        if not before:
+            say(test)
+        calibrations = test.node._calibrations
+        wait_until(lambda: all(calibrations.wait_for(camera, 0.0) for camera in CAMERAS), "the calibrations")
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1, infos=dict.fromkeys(CAMERAS))
+        assert frames
+        assert not [subject for subject in test.node._complaints.open() if subject.endswith("camera info")]
+
+
+def test_calibration_outlasts_deactivation_and_not_cleanup(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        results_of(test, 1)
+        assert test.node.trigger_deactivate().name == "SUCCESS"
+        assert test.node.trigger_activate().name == "SUCCESS"
+        test.rig.wait_for_node()
+        wait_until(lambda: mountings_known(test), "the mountings")
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1, first=1, infos=dict.fromkeys(CAMERAS))
+        assert frames
+        assert test.node.trigger_deactivate().name == "SUCCESS"
+        assert test.node.trigger_cleanup().name == "SUCCESS"
+        assert test.node.trigger_configure().name == "SUCCESS"
+        assert test.node._calibrations.wait_for("CAM_FRONT", 0.0) is None
+    # Whoever is asked for more than it offers would log that.
+    assert "incompatible QoS" not in capfd.readouterr().err
 
 
 def test_mountings_from_a_file(ros_domain: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
