@@ -33,7 +33,6 @@ def start(context: LaunchContext) -> list[Node]:
             name=process.name,
             namespace=process.namespace,
             parameters=[*(str(path) for path in process.parameter_files), typed_parameters(process)],
-            remappings=list(process.remappings),
             ros_arguments=["--log-level", process.log_level],
             output="screen",
             emulate_tty=True,

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tinybev.camera_names import camera_names
 from tinybev.errors import UserError
 from tinybev.frames import IncompletePolicy, SyncOptions
 from tinybev.runtime.options import BACKENDS, EGO_STATUS, PipelineOptions
@@ -33,7 +34,7 @@ class ParameterSpec:
         unit: SI unit, empty for a pure number or a text.
         minimum, maximum: inclusive bounds, None where there is none.
         choices: the allowed texts, empty where any is.
-        per_camera: it is a template of names that have to differ between the cameras.
+        per_camera: it names something of each camera, in a text for ``camera_names``; its default may be empty.
         read_only: it is read at configure; while the node is configured it cannot be set.
     """
 
@@ -140,19 +141,23 @@ class NodeConfig:
     )
     image_topic: str = _parameter(
         "/{camera}/image_rect_compressed",
-        "topic of a camera's rectified images; `{camera}` stands for cam_front and so on, `{CAMERA}` for CAM_FRONT",
+        "topic of a camera's rectified images; `{camera}` stands for cam_front and so on, `{CAMERA}` for CAM_FRONT; or "
+        "the six topics, separated by commas, in the order of sync_phases",
         per_camera=True,
     )
     camera_info_topic: str = _parameter(
         "/{camera}/camera_info",
-        "topic of a camera's CameraInfo; `{camera}` and `{CAMERA}` as in image_topic",
+        "topic of a camera's CameraInfo, as image_topic: a name with `{camera}` or `{CAMERA}`, or six",
         per_camera=True,
     )
     camera_frame: str = _parameter(
         "",
-        "optical frame of a camera, `{camera}` and `{CAMERA}` as in image_topic; empty: what its images' headers say",
+        "optical frame of a camera, as image_topic: a name with `{camera}` or `{CAMERA}`, or six; empty: what its "
+        "images' headers say",
         per_camera=True,
     )
+    odometry_topic: str = _parameter("/odom", "topic of the vehicle's motion, and of its pose where /tf has none")
+    goal_topic: str = _parameter("/goal_pose", "topic of the goal pose")
     base_frame: str = _parameter("base_link", "frame of the vehicle: x forward, y left, z up; results are in it")
     map_frame: str = _parameter("map", "frame in which the vehicle's pose is looked up; odometry stands in without it")
     calibration_file: str = _parameter(
@@ -230,11 +235,11 @@ def checked_value(name: str, value: object) -> Value:
     assert isinstance(value, bool | int | float | str)
     if spec.choices and value not in spec.choices:
         raise UserError(f"parameter {name!r}: expected one of {', '.join(spec.choices)}, got {value!r}; choose one.")
-    if spec.per_camera and value and len({fill_template(str(value), camera) for camera in CAMERAS}) < len(CAMERAS):
-        raise UserError(
-            f"parameter {name!r}: expected {{camera}} or {{CAMERA}} in it, got {value!r}, which is one name for all "
-            "cameras; put it where the names differ."
-        )
+    if spec.per_camera and value != spec.default:
+        try:
+            camera_names(str(value))
+        except ValueError as error:
+            raise UserError(f"parameter {name!r}: {error}; correct it.") from error
     if isinstance(value, int | float) and not isinstance(value, bool):
         low = -math.inf if spec.minimum is None else spec.minimum
         high = math.inf if spec.maximum is None else spec.maximum
@@ -278,11 +283,6 @@ def sync_options(config: NodeConfig) -> SyncOptions:
 def pipeline_options(config: NodeConfig) -> PipelineOptions:
     """The pipeline's options: the parameters of the same names."""
     return PipelineOptions(**{option.name: getattr(config, option.name) for option in fields(PipelineOptions)})
-
-
-def fill_template(template: str, camera: str) -> str:
-    """A topic or frame name of ``camera``: ``{camera}`` becomes ``cam_front``, ``{CAMERA}`` becomes ``CAM_FRONT``."""
-    return template.replace("{camera}", camera.lower()).replace("{CAMERA}", camera)
 
 
 _TYPE_WORDS: dict[type, str] = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}

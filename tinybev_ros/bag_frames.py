@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,11 +18,10 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from tinybev.config import NodeConfig, fill_template, sync_options
+from tinybev.config import NodeConfig, sync_options
 from tinybev.errors import UserError
 from tinybev.frames import CameraSet, FrameAssembler
 from tinybev.transform_buffer import TransformBuffer
-from tinybev.types import CAMERAS
 from tinybev_ros.bag import BagMessage
 from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.clock_complaints import complain_about_clocks
@@ -32,8 +32,12 @@ from tinybev_ros.frame_builder import BuiltFrame, FrameBuilder
 from tinybev_ros.goal import GoalKeeper
 from tinybev_ros.heard_odometry import take_odometry
 from tinybev_ros.heard_transforms import take_transforms
+from tinybev_ros.input_topics import input_topics
 from tinybev_ros.read_message import read_message
-from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
+from tinybev_ros.topics import absolute_name
+
+NODE = "/tinybev"
+"""The node that a bag is read as: names of topics without a leading slash lie in its namespace."""
 
 
 class MessageSource(Protocol):
@@ -75,8 +79,9 @@ class BagFrames:
         self._bag, self._complaints = bag, complaints
         self._base_frame = config.base_frame
         self._wait_ns = round(config.input_wait * 1e9)
-        self._image_of = {fill_template(config.image_topic, camera): camera for camera in CAMERAS}
-        self._info_of = {fill_template(config.camera_info_topic, camera): camera for camera in CAMERAS}
+        self._named = input_topics(config, partial(absolute_name, node=NODE))
+        self._image_of = {topic: camera for camera, topic in self._named.images.items()}
+        self._info_of = {topic: camera for camera, topic in self._named.infos.items()}
         self._image_type = CompressedImage if config.image_transport == "compressed" else Image
         if not self._image_of.keys() & set(bag.topics):
             raise UserError(f"expected images on {next(iter(self._image_of))} and its like in {bag.path}, got none.")
@@ -87,6 +92,7 @@ class BagFrames:
         self._assembler: FrameAssembler[Any] = FrameAssembler(sync_options(config))
         self._builder = FrameBuilder(
             replace(config, input_wait=0.0),  # waiting is done in log time, here
+            self._named,
             self._transforms,
             self._ego,
             self._goal,
@@ -110,7 +116,8 @@ class BagFrames:
             UserError: the bag turns out to be damaged on the way.
         """
         waiting: deque[tuple[int, CameraSet[Any]]] = deque()
-        topics = [*self._image_of, *self._info_of, TF, TF_STATIC, ODOMETRY, GOAL]
+        named = self._named
+        topics = [*self._image_of, *self._info_of, named.tf, named.tf_static, named.odometry, named.goal]
         for message in self._bag.messages(topics):
             while (due_ns := self._assembler.next_deadline_ns()) is not None and due_ns <= message.stamp_ns:
                 waiting.extend((due_ns, ready) for ready in self._assembler.poll(due_ns))
@@ -142,23 +149,23 @@ class BagFrames:
             info = read_message(message, CameraInfo, self._complaints)
             if info is not None:
                 self._calibrations.set(self._info_of[message.topic], info)
-        elif message.topic == ODOMETRY:
+        elif message.topic == self._named.odometry:
             odometry = read_message(message, Odometry, self._complaints)
             if odometry is not None:
                 take_odometry(odometry, self._ego, self._base_frame, self._complaints)
-        elif message.topic == GOAL:
+        elif message.topic == self._named.goal:
             goal = read_message(message, PoseStamped, self._complaints)
             if goal is not None:
                 self._take_goal(goal)
         else:
             transforms = read_message(message, TFMessage, self._complaints)
             if transforms is not None:
-                take_transforms(transforms, message.topic == TF_STATIC, self._transforms, self._complaints)
+                take_transforms(transforms, message.topic == self._named.tf_static, self._transforms, self._complaints)
 
     def _take_goal(self, goal: PoseStamped) -> None:
         try:
             self._goal.set_pose(msg_to_frame_id(goal.header), msg_to_pose(goal.pose))
         except ValueError as error:
-            self._complaints.raise_about(GOAL, f"{error}; it is ignored.")
+            self._complaints.raise_about(self._named.goal, f"{error}; it is ignored.")
         else:
-            self._complaints.settle(GOAL)
+            self._complaints.settle(self._named.goal)

@@ -1,4 +1,4 @@
-"""The one list of processes, parameters and remappings; the launch file and ``tinybev up`` both start it.
+"""The one list of processes and their parameters; the launch file and ``tinybev up`` both start it.
 
 Pure data, without rclpy and without launch, so that either can read it.
 """
@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import tinybev_ros
-from tinybev.config import PARAMETERS, fill_template
+from tinybev.camera_names import camera_names
+from tinybev.config import PARAMETERS, checked_value
 from tinybev.errors import UserError
-from tinybev.types import CAMERAS
 from tinybev_ros.parameter_file import parameters_for
+from tinybev_ros.topics import ABOUT_NODES, FOXGLOVE_PORT, absolute_name
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -42,10 +43,11 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument(
         "foxglove",
         "sdk",
-        "what serves ws://127.0.0.1:8765; sdk: today's Foxglove; websocket: older viewers; bridge: the package "
-        "foxglove_bridge; off: nothing",
+        "what serves ws://127.0.0.1 on foxglove_port; sdk: today's Foxglove; websocket: older viewers; bridge: the "
+        "package foxglove_bridge; off: nothing",
         ("sdk", "websocket", "bridge", "off"),
     ),
+    Argument("foxglove_port", str(FOXGLOVE_PORT), "port of the Foxglove server; one of its own for a second vehicle"),
     Argument("log_level", "info", "of every process", ("debug", "info", "warn", "error", "fatal")),
     Argument("use_sim_time", "auto", "take the time from /clock; auto: true where a bag is played", ("auto", *TRUTH)),
 )
@@ -63,7 +65,6 @@ class Process:
         namespace: node namespace.
         parameter_files: YAML files, read first.
         parameters: single parameters, read after the files.
-        remappings: (from, to).
         log_level: of its loggers.
         required: the graph ends when this process does.
     """
@@ -75,7 +76,6 @@ class Process:
     namespace: str = ""
     parameter_files: tuple[Path, ...] = ()
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
-    remappings: tuple[tuple[str, str], ...] = ()
     log_level: str = "info"
     required: bool = False
 
@@ -97,7 +97,8 @@ def processes(values: Mapping[str, str]) -> list[Process]:
     params_file = Path(chosen["params_file"]) if chosen["params_file"] else share("config/tinybev.yaml")
     full_name = "/".join(["", *filter(None, chosen["namespace"].split("/")), chosen["name"]])
     told = {spec.name: spec.default for spec in PARAMETERS.values()} | parameters_for(params_file, full_name)
-    image_topics = [fill_template(str(told["image_topic"]), camera) for camera in CAMERAS]
+    named = camera_names(str(checked_value("image_topic", told["image_topic"])))
+    image_topics = [absolute_name(topic, full_name) for topic in named.values()]
     node = dict(common)
     if chosen["bundle"]:
         node["bundle"] = chosen["bundle"]
@@ -116,16 +117,17 @@ def processes(values: Mapping[str, str]) -> list[Process]:
             required=True,
         )
     ]
+    port: dict[str, ParameterValue] = {"port": int(chosen["foxglove_port"])}
     if chosen["foxglove"] == "bridge":
-        server: dict[str, ParameterValue] = {"address": "127.0.0.1", "port": 8765, "capabilities": ["connectionGraph"]}
+        server: dict[str, ParameterValue] = {"address": "127.0.0.1", "capabilities": ["connectionGraph"]}
         graph.append(
             Process("foxglove_bridge", "foxglove_bridge", None, "foxglove_bridge",
-                    parameters=common | server, log_level=log_level)
+                    parameters=common | server | port, log_level=log_level)
         )  # fmt: skip
     elif chosen["foxglove"] != "off":
         graph.append(
             Process("tinybev_ros", "foxglove_bridge", "tinybev_ros.foxglove", "foxglove_bridge",
-                    parameters=common | {"backend": chosen["foxglove"]}, log_level=log_level)
+                    parameters=common | {"backend": chosen["foxglove"]} | port, log_level=log_level)
         )  # fmt: skip
     if chosen["bag"]:
         # The player makes the clock, so it alone does not follow it. It holds the first message until the node listens.
@@ -134,6 +136,8 @@ def processes(values: Mapping[str, str]) -> list[Process]:
             "rate": float(chosen["rate"]),
             "loop": chosen["loop"] == "true",
             "wait_for": image_topics,
+            # A recording of everything holds what the node said then, on the topics where it speaks now.
+            "exclude": [f"{full_name}/", *ABOUT_NODES],
         }
         graph.append(
             Process("tinybev_ros", "bag_player", "tinybev_ros.player", "bag_player",
@@ -151,8 +155,6 @@ def ros_arguments(process: Process) -> list[str]:
         arguments += ["--params-file", str(path)]
     for name, value in process.parameters.items():
         arguments += ["-p", f"{name}:={_yaml(value)}"]
-    for source, target in process.remappings:
-        arguments += ["-r", f"{source}:={target}"]
     return arguments
 
 
@@ -182,6 +184,9 @@ def _checked(values: Mapping[str, str]) -> dict[str, str]:
         rate = 0.0
     if not 0 < rate < float("inf"):
         raise UserError(f"rate: expected a number greater than 0, got {chosen['rate']!r}.")
+    port = chosen["foxglove_port"]
+    if not re.fullmatch(r"\d{1,5}", port, re.ASCII) or not 0 < int(port) < 2**16:
+        raise UserError(f"foxglove_port: expected a number from 1 to 65535, got {port!r}.")
     for name in ("params_file", "bag"):
         if chosen[name] and not Path(chosen[name]).exists():
             raise UserError(f"{name}: expected an existing file, found nothing at {chosen[name]!r}; check the path.")

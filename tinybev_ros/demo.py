@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
         }
     )
     if args.foxglove != "off":
-        print("demo: in Foxglove, open the connection ws://127.0.0.1:8765 and import config/foxglove_layout.json")
+        url = f"ws://127.0.0.1:{topics.FOXGLOVE_PORT}"
+        print(f"demo: in Foxglove, open the connection {url} and import config/foxglove_layout.json")
     output_bag = args.out / "outputs"
     said, received = play_and_record(graph, recording, output_bag, endless=args.loop)
     write_json(args.out / "summary.json", summary(recording, said, received))

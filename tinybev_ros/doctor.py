@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 import tinybev_ros
+from tinybev_ros.topics import FOXGLOVE_PORT
 
 
 @dataclass(frozen=True)
@@ -147,9 +148,11 @@ def foxglove() -> str:
     """The Foxglove library imports and its port is free."""
     importlib.import_module("foxglove")
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", 8765)) == 0:
-            raise CheckFailedError("port 8765 is in use: another bridge is running, or another program has it")
-    return "foxglove-sdk, port 8765 is free"
+        if probe.connect_ex(("127.0.0.1", FOXGLOVE_PORT)) == 0:
+            raise CheckFailedError(
+                f"port {FOXGLOVE_PORT} is in use: another bridge is running, or another program has it"
+            )
+    return f"foxglove-sdk, port {FOXGLOVE_PORT} is free"
 
 
 def shared_memory() -> str:
@@ -168,7 +171,7 @@ CHECKS: tuple[Check, ...] = (
     Check("network", network_runtime, SETUP_ADVICE),
     Check("bags", bag_tools, SETUP_ADVICE),
     Check("nuScenes", devkit, "`pip install nuscenes-devkit`; only nuscenes2bag and training need it", required=False),
-    Check("Foxglove", foxglove, "stop that program, or start with foxglove:=off", required=False),
+    Check("Foxglove", foxglove, "stop that program, or start with foxglove_port:=ANOTHER", required=False),
     Check("shared memory", shared_memory, "give the container more, e.g. `docker run --shm-size=512m`", required=False),
     Check("middleware", middleware, "check ROS_DOMAIN_ID, RMW_IMPLEMENTATION and the firewall of the loopback device"),
 )

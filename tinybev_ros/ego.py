@@ -20,6 +20,10 @@ from tinybev_ros.pose_patience import PosePatience
 
 EXTRAPOLATE_S = 0.6
 """How far past the newest pose the motion is continued: recordings exist with poses at 2 Hz only."""
+HOLD_S = 5.0
+"""How long a localisation that corrects odometry (REP 105's map -> odom) holds its last word. Many speak once a second
+or when they have seen something. In this time odometry drifts by a per cent or so of its way, half a metre of 50 m;
+after it, localisation counts as lost, and odometry stands in."""
 TWIST_HISTORY_S = 2.0
 
 
@@ -31,11 +35,13 @@ class EgoPoses:
         frame: the frame they are in: the map's, odometry's, or empty where no pose is known.
         by_stamp: ``frame_T_base`` (4, 4) at each stamp; a stamp without a pose has no entry.
         late: poses have come too late to be waited for, or too seldom; the motion was continued where need was.
+        lost: why odometry had to stand in for the transform tree, which has known a pose; empty where it had not.
     """
 
     frame: str
     by_stamp: dict[int, Array]
     late: bool = False
+    lost: str = ""
 
 
 class EgoTracker:
@@ -99,9 +105,9 @@ class EgoTracker:
             awaited = stamp_ns == newest_ns and not late
             remaining_s = max(0.0, deadline - time.monotonic()) if awaited else 0.0
             with suppress(TransformUnknownError):
-                poses[stamp_ns] = buffer.wait_for(frame, self._base_frame, stamp_ns, remaining_s, EXTRAPOLATE_S)
+                poses[stamp_ns] = buffer.wait_for(frame, self._base_frame, stamp_ns, remaining_s, EXTRAPOLATE_S, HOLD_S)
         self._patience.look()  # where it came in the meantime, before whoever brought it could say so
-        return EgoPoses(frame, poses, late)
+        return EgoPoses(frame, poses, late, "" if buffer is self._transforms else self._why_lost(newest_ns))
 
     def status(self, stamp_ns: int) -> EgoStatus | None:
         """Motion up to a stamp: means of odometry's twist, or differences of poses where the twist is absent or always
@@ -137,7 +143,9 @@ class EgoTracker:
         poses: list[Array] = []
         try:
             for n in range(3):
-                poses.append(buffer.lookup(frame, self._base_frame, stamp_ns - n * difference_ns, EXTRAPOLATE_S))
+                poses.append(
+                    buffer.lookup(frame, self._base_frame, stamp_ns - n * difference_ns, EXTRAPOLATE_S, HOLD_S)
+                )
         except TransformUnknownError:
             if len(poses) < 2:
                 return None
@@ -150,10 +158,19 @@ class EgoTracker:
     def _knows(self, frame: str, buffer: TransformBuffer, stamp_ns: int) -> bool:
         """Whether a pose is known without continuing the motion."""
         try:
-            buffer.lookup(frame, self._base_frame, stamp_ns)
+            buffer.lookup(frame, self._base_frame, stamp_ns, hold_s=HOLD_S)
         except TransformUnknownError:
             return False
         return True
+
+    def _why_lost(self, stamp_ns: int) -> str:
+        """Why the tree does not know the pose at a stamp; empty where it does, or never has known one."""
+        if self._transforms.connected(self._map_frame, self._base_frame):
+            try:
+                self._transforms.lookup(self._map_frame, self._base_frame, stamp_ns, EXTRAPOLATE_S, HOLD_S)
+            except TransformUnknownError as error:
+                return str(error)
+        return ""
 
     def _source(self, stamp_ns: int) -> tuple[str, TransformBuffer | None]:
         """The frame the pose at a stamp is known in and the buffer that knows it, the tree before odometry.
@@ -165,7 +182,7 @@ class EgoTracker:
         sources = [(self._map_frame, self._transforms), *odometry]
         for frame, buffer in sources:
             with suppress(TransformUnknownError):
-                buffer.lookup(frame, self._base_frame, stamp_ns, EXTRAPOLATE_S)
+                buffer.lookup(frame, self._base_frame, stamp_ns, EXTRAPOLATE_S, HOLD_S)
                 return frame, buffer
         for frame, buffer in sources:
             if buffer.connected(frame, self._base_frame):

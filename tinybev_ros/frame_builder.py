@@ -15,7 +15,8 @@ from typing import TypeVar
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from tinybev.config import NodeConfig, fill_template
+from tinybev.camera_names import camera_names
+from tinybev.config import NodeConfig
 from tinybev.errors import UserError
 from tinybev.frames import CameraSet
 from tinybev.geometry import Array
@@ -26,8 +27,9 @@ from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import compressed_msg_to_image, msg_to_frame_id, msg_to_intrinsics, raw_msg_to_image
 from tinybev_ros.ego import EgoPoses, EgoTracker
 from tinybev_ros.goal import GoalKeeper
+from tinybev_ros.input_topics import InputTopics
 
-EGO_SUBJECT, LATE_SUBJECT, GOAL_SUBJECT = "ego pose", "ego pose delay", "goal"
+EGO_SUBJECT, LATE_SUBJECT, LOST_SUBJECT, GOAL_SUBJECT = "ego pose", "ego pose delay", "localisation", "goal"
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class FrameBuilder:
 
     Args:
         config: the node's parameters.
+        topics: where the inputs come from, to be named in complaints.
         transforms: the transform tree.
         ego: poses and motion.
         goal: the goal pose.
@@ -57,6 +60,7 @@ class FrameBuilder:
     def __init__(
         self,
         config: NodeConfig,
+        topics: InputTopics,
         transforms: TransformBuffer,
         ego: EgoTracker,
         goal: GoalKeeper,
@@ -65,6 +69,8 @@ class FrameBuilder:
         complaints: Complaints,
     ) -> None:
         self._config = config
+        self._topics = topics
+        self._optical_frames = camera_names(config.camera_frame) if config.camera_frame else {}
         self._transforms = transforms
         self._ego = ego
         self._goal = goal
@@ -148,12 +154,12 @@ class FrameBuilder:
     def _camera_info(self, camera: str, patience_s: float) -> CameraInfo:
         info = self._calibrations.wait_for(camera, patience_s)
         if info is None:
-            topic = fill_template(self._config.camera_info_topic, camera)
+            topic = self._topics.infos[camera]
             raise UserError(f"expected sensor_msgs/CameraInfo on {topic}, nothing came; publish it.")
         return info
 
     def _optical_frame(self, camera: str, message: CompressedImage | Image) -> str:
-        frame = fill_template(self._config.camera_frame, camera) or msg_to_frame_id(message.header)
+        frame = self._optical_frames.get(camera) or msg_to_frame_id(message.header)
         if not frame:
             raise UserError("its images carry none; set the parameter camera_frame to its optical frame.")
         return frame
@@ -165,8 +171,8 @@ class FrameBuilder:
             return self._transforms.wait_for(base_frame, optical_frame, None, patience_s)
         except TransformUnknownError:
             raise UserError(
-                f"expected a transform from {base_frame} to {optical_frame} on /tf_static or /tf, none came; publish "
-                "it, or set camera_frame or calibration_file."
+                f"expected a transform from {base_frame} to {optical_frame} on {self._topics.tf_static} or "
+                f"{self._topics.tf}, none came; publish it, or set camera_frame or calibration_file."
             ) from None
 
     def _poses(self, stamps_ns: list[int]) -> EgoPoses:
@@ -174,7 +180,8 @@ class FrameBuilder:
         if len(poses.by_stamp) == len(set(stamps_ns)):
             self._complaints.settle(EGO_SUBJECT)
         else:
-            expected = f"{self._config.map_frame} to {self._config.base_frame} on /tf, or odometry"
+            edge = f"{self._config.map_frame} to {self._config.base_frame}"
+            expected = f"{edge} on {self._topics.tf}, or odometry on {self._topics.odometry}"
             self._complaints.raise_about(
                 EGO_SUBJECT, f"expected {expected}, at the stamps of the images, it lacks; frames are used without it."
             )
@@ -186,6 +193,12 @@ class FrameBuilder:
             )
         else:
             self._complaints.settle(LATE_SUBJECT)
+        if poses.lost:
+            self._complaints.raise_about(
+                LOST_SUBJECT, f"{poses.lost}; poses are odometry's, in {poses.frame}, until it is published again."
+            )
+        else:
+            self._complaints.settle(LOST_SUBJECT)
         return poses
 
     def _goal_at(self, stamp_ns: int, pose_frame: str, map_T_base: Array | None) -> Goal:

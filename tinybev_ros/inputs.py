@@ -19,8 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
-from tinybev.config import NodeConfig, fill_template, sync_options
-from tinybev.errors import UserError
+from tinybev.config import NodeConfig, sync_options
 from tinybev.frames import CameraSet
 from tinybev.transform_buffer import TransformBuffer
 from tinybev.types import CAMERAS
@@ -34,8 +33,8 @@ from tinybev_ros.fixed_transforms import FixedTransform
 from tinybev_ros.goal import GoalKeeper
 from tinybev_ros.heard_odometry import take_odometry
 from tinybev_ros.heard_transforms import take_transforms
+from tinybev_ros.input_topics import InputTopics, input_topics
 from tinybev_ros.statistics import Snapshot, Statistics, SyncCounts
-from tinybev_ros.topics import GOAL, ODOMETRY, TF, TF_STATIC
 
 COMMAND = "~/command"
 COMMAND_PARAMETER = "command"
@@ -53,6 +52,8 @@ TF_STATIC_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+LATCHED = (DurabilityPolicy.TRANSIENT_LOCAL, ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, durability=LATCHED[0], reliability=LATCHED[1])
 REQUEST_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -61,19 +62,20 @@ def images_of(camera: str) -> str:
     return f"{camera} images"
 
 
-def check_topics(node: Node, config: NodeConfig) -> None:
-    """Refuses names of camera topics that ROS would refuse at the subscription.
+def resolved_topics(node: Node, config: NodeConfig) -> InputTopics:
+    """The topics that the node comes to subscribe to: whole names, remapped.
 
     Raises:
         UserError: a parameter gives a name that is no topic name.
     """
-    for parameter in ("image_topic", "camera_info_topic"):
-        topic = fill_template(getattr(config, parameter), CAMERAS[0])
+
+    def resolve(topic: str) -> str:
         try:
-            node.resolve_topic_name(topic)
+            return node.resolve_topic_name(topic)
         except rclpy_implementation.RCLError as error:
-            reason = str(error).removeprefix("failed to resolve name: ").partition(", at ")[0]
-            raise UserError(f"parameter {parameter!r}: {topic!r} is no topic name: {reason}; correct it.") from error
+            raise ValueError(str(error).removeprefix("failed to resolve name: ").partition(", at ")[0]) from error
+
+    return input_topics(config, resolve)
 
 
 class Inputs:
@@ -84,12 +86,14 @@ class Inputs:
         ego: poses and motion of the vehicle.
         goal: the goal pose.
         calibrations: the newest CameraInfo by camera.
+        topics: the topics that are subscribed to.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
         config: NodeConfig,
+        calibrations: Calibrations,
         fixed_transforms: tuple[FixedTransform, ...],
         statistics: Statistics,
         complaints: Complaints,
@@ -99,7 +103,10 @@ class Inputs:
             self.transforms.set_static(fixed.parent, fixed.child, fixed.parent_T_child)
         self.ego = EgoTracker(self.transforms, config.map_frame, config.base_frame)
         self.goal = GoalKeeper(self.transforms, config.base_frame, config.goal_radius)
-        self.calibrations = Calibrations()
+        self.calibrations = calibrations
+        self._unlatched = set(CAMERAS)
+        self.topics = resolved_topics(node, config)
+        self._named = input_topics(config)  # what ROS resolves, once: a resolved name may be remapped again
         self._node = node
         self._config = config
         self._complaints = complaints
@@ -122,6 +129,18 @@ class Inputs:
         """``callback`` gets every set of images, on the executor's thread."""
         self._synchronizer.registerCallback(callback)
 
+    def look_for_latched(self) -> None:
+        """Subscribes to CameraInfo that is said once and kept for late subscribers, where somebody offers that; called
+        at first and regularly. Such a subscription hears nobody else, and makes everybody else log a warning."""
+        for camera in sorted(self._unlatched):
+            topic = self._named.infos[camera]
+            offers = [publisher.qos_profile for publisher in self._node.get_publishers_info_by_topic(topic)]
+            if any((offer.durability, offer.reliability) == LATCHED for offer in offers):
+                self._unlatched.remove(camera)
+                take = partial(self.calibrations.set, camera)
+                subscription = self._node.create_subscription(CameraInfo, topic, take, LATCHED_QOS)
+                self._open.callback(self._node.destroy_subscription, subscription)
+
     def check_arrival(self, snapshot: Snapshot) -> None:
         """Complains about cameras that are silent, once each, or once about all where none sends, and about images
         of which no frame comes; called regularly."""
@@ -129,7 +148,7 @@ class Inputs:
             return
         silent = snapshot.silent_cameras(self._config.stale_after)
         if len(silent) == len(CAMERAS):
-            topics = f"{self._topic_of(CAMERAS[0])} and its like"
+            topics = f"{self.topics.images[CAMERAS[0]]} and its like"
             self._complaints.raise_about(
                 ALL_IMAGES, f"none arrive; expected {self._message_type.__name__} on {topics}."
             )
@@ -138,7 +157,7 @@ class Inputs:
         self._complaints.settle(ALL_IMAGES)
         for camera in CAMERAS:
             if camera in silent:
-                expected = f"expected {self._message_type.__name__} on {self._topic_of(camera)}"
+                expected = f"expected {self._message_type.__name__} on {self.topics.images[camera]}"
                 self._complaints.raise_about(
                     images_of(camera), f"none for {self._config.stale_after:g} s; {expected}, frames go without it."
                 )
@@ -182,15 +201,15 @@ class Inputs:
     def _subscribe(self, undo: ExitStack) -> None:
         """To everything but the images; ``undo`` is told how to end it."""
         topics: list[tuple[type, str, Callable[[Any], None], QoSProfile]] = [
-            (TFMessage, TF_STATIC, partial(self._on_tf, True), TF_STATIC_QOS),
-            (TFMessage, TF, partial(self._on_tf, False), TF_QOS),
-            (Odometry, ODOMETRY, self._on_odometry, ODOMETRY_QOS),
-            (PoseStamped, GOAL, self._on_goal, REQUEST_QOS),
+            (TFMessage, self._named.tf_static, partial(self._on_tf, True), TF_STATIC_QOS),
+            (TFMessage, self._named.tf, partial(self._on_tf, False), TF_QOS),
+            (Odometry, self._named.odometry, self._on_odometry, ODOMETRY_QOS),
+            (PoseStamped, self._named.goal, self._on_goal, REQUEST_QOS),
             (String, COMMAND, self._on_command, REQUEST_QOS),
         ]
         for camera in CAMERAS:
-            topic = fill_template(self._config.camera_info_topic, camera)
-            topics.append((CameraInfo, topic, partial(self.calibrations.set, camera), SENSOR_QOS))
+            take = partial(self.calibrations.set, camera)
+            topics.append((CameraInfo, self._named.infos[camera], take, SENSOR_QOS))
         for message_type, topic, callback, qos in topics:
             subscription = self._node.create_subscription(message_type, topic, callback, qos)
             undo.callback(self._node.destroy_subscription, subscription)
@@ -200,16 +219,13 @@ class Inputs:
         qos = RELIABLE_SENSOR_QOS if self._config.image_reliability == "reliable" else SENSOR_QOS
         filters = []
         for camera in CAMERAS:
-            images = Subscriber(self._node, self._message_type, self._topic_of(camera), qos_profile=qos)
+            images = Subscriber(self._node, self._message_type, self._named.images[camera], qos_profile=qos)
             images.registerCallback(partial(self._on_image, camera))
             filters.append(images)
             undo.callback(self._node.destroy_subscription, images.sub)
         synchronizer = RevolutionSynchronizer(filters, CAMERAS, self._sync_options)
         undo.callback(synchronizer.close)
         return synchronizer
-
-    def _topic_of(self, camera: str) -> str:
-        return fill_template(self._config.image_topic, camera)
 
     def _on_image(self, camera: str, message: CompressedImage | Image) -> None:
         self._statistics.image_arrived(camera)
@@ -233,4 +249,4 @@ class Inputs:
         # The parameter is the one place of the command, so that `ros2 param get` tells what the topic asked for.
         (result,) = self._node.set_parameters([Parameter(COMMAND_PARAMETER, value=message.data)])
         if not result.successful:
-            self._node.get_logger().error(f"{COMMAND}: {result.reason}")
+            self._node.get_logger().error(f"{self._node.resolve_topic_name(COMMAND)}: {result.reason}")

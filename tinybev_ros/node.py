@@ -28,10 +28,11 @@ from tinybev.errors import UserError
 from tinybev.runtime.bundle import load_bundle
 from tinybev.runtime.pipeline import Pipeline
 from tinybev_ros import diagnostics, parameters
+from tinybev_ros.calibrations import Calibrations
 from tinybev_ros.complaints import Complaints
 from tinybev_ros.fixed_transforms import FixedTransform, load_fixed_transforms
 from tinybev_ros.frame_builder import FrameBuilder
-from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, check_topics
+from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, resolved_topics
 from tinybev_ros.outputs import Publishers
 from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.statistics import Statistics
@@ -56,6 +57,7 @@ class TinybevNode(LifecycleNode):
         self.state = UNCONFIGURED
         self._config = NodeConfig()
         self._fixed_transforms: tuple[FixedTransform, ...] = ()
+        self._calibrations = Calibrations()
         self._pipeline: Pipeline | None = None
         self._outputs: Publishers | None = None
         self._inputs: Inputs | None = None
@@ -120,13 +122,14 @@ class TinybevNode(LifecycleNode):
 
     def _on_timer(self) -> None:
         if self._inputs is not None:
+            self._inputs.look_for_latched()
             self._inputs.check_arrival(self._statistics.snapshot())
         self.publish_diagnostics()
 
     def _configure(self) -> None:
         config = parameters.read(self)
         sync_options(config)
-        check_topics(self, config)
+        resolved_topics(self, config)
         fixed = load_fixed_transforms(Path(config.calibration_file)) if config.calibration_file else ()
         pipeline = Pipeline(load_bundle(config.bundle), pipeline_options(config))
         weights = pipeline.weights
@@ -134,6 +137,7 @@ class TinybevNode(LifecycleNode):
             f"weights {weights.name}, trained on {weights.trained_on}, on {pipeline.device} with {pipeline.backend}"
         )
         self._config, self._fixed_transforms, self._pipeline = config, fixed, pipeline
+        self._calibrations = Calibrations()  # here, as they outlast deactivation: many cameras say theirs once
         self._outputs = Publishers(self, config.base_frame)
         self.state = INACTIVE
 
@@ -144,13 +148,17 @@ class TinybevNode(LifecycleNode):
         self._complaints = Complaints(self.get_logger().warning)
         with ExitStack() as undo:
             undo.callback(self._end_work)
-            self._inputs = Inputs(self, self._config, self._fixed_transforms, self._statistics, self._complaints)
+            self._inputs = Inputs(
+                self, self._config, self._calibrations, self._fixed_transforms, self._statistics, self._complaints
+            )
+            self._inputs.look_for_latched()
             builder = FrameBuilder(
                 self._config,
+                self._inputs.topics,
                 self._inputs.transforms,
                 self._inputs.ego,
                 self._inputs.goal,
-                self._inputs.calibrations,
+                self._calibrations,
                 lambda: str(self.get_parameter(COMMAND_PARAMETER).value),
                 self._complaints,
             )

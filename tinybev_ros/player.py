@@ -112,9 +112,12 @@ class Player:
         return start_ns, end_ns
 
     def _advertise(self, bag: Bag) -> None:
-        """Creates the publishers; a topic whose type is not installed is reported and left out."""
+        """Creates the publishers; what is excluded is said once, a topic whose type is not installed one by one."""
+        excluded = [name for name in sorted(bag.topics) if self._settings.leaves_out(name)]
+        if excluded:
+            self._node.get_logger().info(f"left out: {', '.join(excluded)}")
         for topic in bag.topics.values():
-            if topic.name == CLOCK:  # the player's own clock takes its place
+            if topic.name == CLOCK or topic.name in excluded:  # the player's own clock takes the recorded one's place
                 continue
             kind = message_class(topic.type_name)
             if kind is None:
@@ -124,7 +127,10 @@ class Player:
                 continue
             self._publishers[topic.name] = self._node.create_publisher(kind, topic.name, publisher_qos(topic))
         if not self._publishers:
-            raise UserError(f"{bag.path} has no topic of a type that is installed here, so there is nothing to play.")
+            raise UserError(
+                f"{bag.path} has no topic of a type that is installed here and that is not left out, so there is "
+                "nothing to play."
+            )
         for name in self._settings.wait_for:
             if name not in self._publishers:
                 self._node.get_logger().warning(f"{name} is not waited for: it is not among the topics that are played")

@@ -26,6 +26,7 @@ class PlayerSettings:
     duration: float = _setting(0.0, "how much to play, seconds of the recording; 0: to the end")
     wait_for: tuple[str, ...] = _setting((), "topics that must have a subscriber before the first message")
     wait_timeout: float = _setting(60.0, "how long to wait for them, seconds")
+    exclude: tuple[str, ...] = _setting((), "topics to leave out; a name that ends in / stands for all that begin so")
 
     def __post_init__(self) -> None:
         """Raises a UserError that names the first setting that has not the right type or range."""
@@ -38,6 +39,10 @@ class PlayerSettings:
             if not math.isfinite(value) or value < 0 or (value == 0 and not low_is_valid):
                 expected = "0 or more" if low_is_valid else "more than 0"
                 raise UserError(f"{name}: expected a number that is {expected}, got {value}.")
+
+    def leaves_out(self, topic: str) -> bool:
+        """Whether a topic is not to be played."""
+        return any(topic.startswith(name) if name.endswith("/") else topic == name for name in self.exclude)
 
 
 def setting_descriptions() -> dict[str, str]:

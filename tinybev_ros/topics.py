@@ -1,4 +1,4 @@
-"""Names of topics and frames that bags, node and viewers share: the one definition of each."""
+"""Names of topics and frames that bags, node and viewers share, and the viewers' port: the one definition of each."""
 
 from __future__ import annotations
 
@@ -14,8 +14,21 @@ ANNOTATIONS = "/markers/annotations"
 DRIVABLE_AREA = "/drivable_area"
 GOAL = "/goal_pose"
 
+ABOUT_NODES = ("/diagnostics", "/rosout", "/parameter_events")
+"""What nodes say of themselves. Played again, it would be taken for what the nodes of today say."""
+FOXGLOVE_PORT = 8765
+
 LATCHED_TOPICS = frozenset({TF_STATIC, DRIVABLE_AREA})
 """Said once and kept for late subscribers: offered as transient local."""
+
+
+def absolute_name(topic: str, node: str) -> str:
+    """The whole name of a topic for a node of a whole name: of ``odom`` for ``/car1/tinybev``, ``/car1/odom``."""
+    if topic.startswith("/"):
+        return topic
+    if topic.startswith("~"):
+        return node + topic[1:]
+    return f"{node.rpartition('/')[0]}/{topic}"
 
 
 def sensor_frame(channel: str) -> str:

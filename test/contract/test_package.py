@@ -15,8 +15,10 @@ from small_bag import qos, string_cdr, write_bag
 import tinybev
 from tinybev.cli import COMMANDS
 from tinybev.errors import UserError
+from tinybev_ros import demo, diagnostics
 from tinybev_ros.bringup import ARGUMENTS, processes, ros_arguments, share
-from tinybev_ros.topics import camera_image_topic
+from tinybev_ros.player_settings import PlayerSettings
+from tinybev_ros.topics import FOXGLOVE_PORT, camera_image_topic
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,9 +60,25 @@ def test_bag_playback_brings_simulated_time_to_everyone_but_the_player(tmp_path:
     bag = small_bag(tmp_path / "bag")
     graph = {process.name: process for process in processes({"bag": str(bag), "foxglove": "websocket"})}
     assert graph["tinybev"].parameters["use_sim_time"] is True
-    assert graph["foxglove_bridge"].parameters == {"use_sim_time": True, "backend": "websocket"}
+    assert graph["foxglove_bridge"].parameters == {
+        "use_sim_time": True,
+        "backend": "websocket",
+        "port": FOXGLOVE_PORT,
+    }
     assert "use_sim_time" not in graph["bag_player"].parameters
     assert not any(process.parameters["use_sim_time"] for process in processes({}))
+
+
+@pytest.mark.parametrize(("namespace", "name"), [("", "/tinybev"), ("front/car", "/front/car/tinybev")])
+def test_playback_leaves_out_what_the_node_said_in_the_recording(tmp_path: Path, namespace: str, name: str) -> None:
+    player = processes({"bag": str(small_bag(tmp_path / "bag")), "namespace": namespace})[-1]
+    exclude = player.parameters["exclude"]
+    assert isinstance(exclude, list)
+    settings = PlayerSettings("bag", exclude=tuple(exclude))
+    outputs = {topic.replace(f"/{demo.NODE}/", f"{name}/") for topic, _ in demo.RECORDED}
+    assert diagnostics.TOPIC in outputs
+    assert all(map(settings.leaves_out, outputs | {"/rosout", "/parameter_events"}))
+    assert not any(map(settings.leaves_out, (camera_image_topic("CAM_FRONT"), "/tf", "/odom", "/goal_pose")))
 
 
 def test_ros_arguments_keep_texts_texts(tmp_path: Path) -> None:
@@ -96,6 +114,23 @@ def test_playback_reads_the_section_of_a_node_in_a_namespace(tmp_path: Path) -> 
         topics = processes({**values, "namespace": namespace})[-1].parameters["wait_for"]
         assert isinstance(topics, list)
         assert topics[0].startswith(topic)
+
+
+def test_playback_waits_for_topics_in_the_namespace_of_the_node(tmp_path: Path) -> None:
+    params = tmp_path / "mine.yaml"
+    params.write_text("/**: {ros__parameters: {image_topic: 'a, b, /c, ~/d, e, f'}}")
+    values = {"bag": str(small_bag(tmp_path / "bag")), "params_file": str(params), "namespace": "car1"}
+    expected = ["/car1/a", "/car1/b", "/c", "/car1/tinybev/d", "/car1/e", "/car1/f"]
+    assert processes(values)[-1].parameters["wait_for"] == expected
+    params.write_text("/**: {ros__parameters: {image_topic: 'a, b'}}")
+    with pytest.raises(UserError, match="parameter 'image_topic': expected "):
+        processes(values)
+
+
+@pytest.mark.parametrize("server", ["sdk", "websocket", "bridge"])
+def test_a_second_vehicle_has_a_foxglove_server_of_its_own(server: str) -> None:
+    assert processes({"foxglove": server})[-1].parameters["port"] == FOXGLOVE_PORT
+    assert processes({"foxglove": server, "foxglove_port": "9000"})[-1].parameters["port"] == 9000
 
 
 def test_the_list_of_processes_needs_no_recording_library_until_a_recording_is_played(tmp_path: Path) -> None:
@@ -136,6 +171,9 @@ def test_a_bag_that_is_cut_off_is_refused_before_anything_starts(tmp_path: Path)
         ({"rate": "0"}, "rate: expected a number greater than 0, got '0'"),
         ({"params_file": __file__}, "params_file: expected YAML with ros__parameters"),
         ({"params_file": "/tmp"}, "params_file: expected YAML with ros__parameters"),
+        ({"foxglove_port": "0"}, "foxglove_port: expected a number from 1 to 65535, got '0'"),
+        ({"foxglove_port": "65536"}, "foxglove_port: expected a number from 1 to 65535, got '65536'"),
+        ({"foxglove_port": "9e3"}, "foxglove_port: expected a number from 1 to 65535, got '9e3'"),
         ({"name": "my node"}, "name: expected letters, digits and underscores, got 'my node'"),
         ({"namespace": "a b"}, "namespace: expected letters, digits and underscores, got 'a b'"),
         ({"bag": "/nowhere/at/all"}, "bag: expected an existing file, found nothing at"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rclpy
 from node_under_test import (
     PATH,
     START_NS,
@@ -19,12 +20,16 @@ from node_under_test import (
     start,
     wait_until,
 )
-from rclpy.qos import ReliabilityPolicy
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
 
 from tinybev.phases import NUSCENES_RIG
 from tinybev.runtime.preprocess import DecodedFrame
 from tinybev.types import CAMERAS, Frame
-from tinybev_ros.topics import camera_image_topic
+from tinybev_ros.node import TinybevNode
+from tinybev_ros.topics import camera_image_topic, camera_info_topic
 
 
 @pytest.mark.parametrize("reliability", ["best_effort", "reliable"])
@@ -89,6 +94,89 @@ def test_raw_images_under_other_names_and_mountings_on_tf(ros_domain: int, monke
 def mountings_known(test: NodeUnderTest) -> bool:
     transforms = test.node._inputs.transforms  # type: ignore[union-attr]
     return all(transforms.connected("base_link", name) for name in test.rig.names.values())
+
+
+def test_inputs_of_other_names_in_a_namespace_are_told_as_they_are_subscribed_to(ros_domain: int) -> None:
+    context = Context()
+    rclpy.init(context=context, domain_id=ros_domain)
+    parameters = {
+        "bundle": "untrained:nano",
+        "stale_after": 0.1,
+        "image_topic": "front/image, front_right, back_right, /back/image, back_left, front_left",
+        "camera_info_topic": "{camera}/info",
+        "odometry_topic": "wheels/odom",
+        "goal_topic": "~/goal",
+    }
+    remappings = ["/car1/front/image:=/swapped", "/swapped:=/car1/front/image", "/tf:=tf"]
+    node = TinybevNode(
+        context=context,
+        namespace="/car1",
+        parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
+        cli_args=["--ros-args", *(part for rule in remappings for part in ("-r", rule))],
+    )
+    try:
+        assert node.trigger_configure().name == "SUCCESS"
+        assert node.trigger_activate().name == "SUCCESS"
+        topics = {subscription.topic_name for subscription in node.subscriptions}
+        expected = {"/swapped", "/car1/front_right", "/back/image", "/car1/cam_back/info", "/car1/wheels/odom"}
+        assert expected | {"/car1/tinybev/goal", "/car1/tf", "/tf_static"} <= topics
+
+        def told() -> str:
+            node._on_timer()
+            return node._complaints.open().get("images", "")
+
+        assert wait_until(told, "the complaint") == "none arrive; expected CompressedImage on /swapped and its like."
+        node.trigger_shutdown()
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_calibration_that_was_said_once_and_kept_is_received(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+    def say(test: NodeUnderTest) -> None:
+        for camera, publisher in test.rig.infos.items():
+            test.other.destroy_publisher(publisher)
+            test.rig.infos[camera] = test.other.create_publisher(CameraInfo, camera_info_topic(camera), latched)
+            test.rig.publish_info(camera, START_NS)
+
+    with NodeUnderTest(ros_domain) as test:
+        if before:
+            say(test)
+        start(test)
+        if not before:
+            say(test)
+        calibrations = test.node._calibrations
+        wait_until(lambda: all(calibrations.wait_for(camera, 0.0) for camera in CAMERAS), "the calibrations")
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1, infos=dict.fromkeys(CAMERAS))
+        assert frames
+        assert not [subject for subject in test.node._complaints.open() if subject.endswith("camera info")]
+
+
+def test_calibration_outlasts_deactivation_and_not_cleanup(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with NodeUnderTest(ros_domain) as test:
+        start(test)
+        results_of(test, 1)
+        assert test.node.trigger_deactivate().name == "SUCCESS"
+        assert test.node.trigger_activate().name == "SUCCESS"
+        test.rig.wait_for_node()
+        wait_until(lambda: mountings_known(test), "the mountings")
+        frames = frames_of(test, monkeypatch)
+        results_of(test, 1, first=1, infos=dict.fromkeys(CAMERAS))
+        assert frames
+        assert test.node.trigger_deactivate().name == "SUCCESS"
+        assert test.node.trigger_cleanup().name == "SUCCESS"
+        assert test.node.trigger_configure().name == "SUCCESS"
+        assert test.node._calibrations.wait_for("CAM_FRONT", 0.0) is None
+    # Whoever is asked for more than it offers would log that.
+    assert "incompatible QoS" not in capfd.readouterr().err
 
 
 def test_mountings_from_a_file(ros_domain: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

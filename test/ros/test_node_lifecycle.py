@@ -67,6 +67,9 @@ def test_node_listens_while_active_and_holds_weights_while_configured(ros_domain
         ({"image_topic": "/cam/image"}, "parameter 'image_topic': expected {camera} or {CAMERA} in it"),
         ({"image_topic": "/bad topic/{camera}"}, "'image_topic': '/bad topic/cam_front' is no topic name: topic name"),
         ({"camera_info_topic": "/{camera}//info"}, "'camera_info_topic': '/cam_front//info' is no topic name: "),
+        ({"image_topic": "/a,/b,/c,/d,/e,/f f"}, "'image_topic': '/f f' is no topic name: "),
+        ({"odometry_topic": "/odom?"}, "parameter 'odometry_topic': '/odom?' is no topic name: "),
+        ({"goal_topic": ""}, "parameter 'goal_topic': '' is no topic name: "),
     ],
 )
 def test_configure_refuses_in_one_sentence(

@@ -327,6 +327,27 @@ def test_a_type_that_is_not_installed_is_reported_once_and_left_out(
     assert stop(process).count(UNHEARD_OF) == 1
 
 
+def test_what_is_excluded_is_said_once_and_not_offered(
+    listener: Listener, play: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    topics = ("/known", "/old/path", "/old/plan", "/said")
+    bag = write_bag(
+        tmp_path / "bag",
+        [(index * 0.05, topic, string_cdr(str(index))) for index in range(4) for topic in topics],
+        profiles={"/old/path": [qos(latched=True)]},
+    )
+    for topic in topics:
+        listener.subscribe(topic, STRING)
+    process = play(bag, "--loop", "--wait-for", "/known", "--exclude", "/said", "/old/")
+    listener.wait_until(lambda: len(listener.received["/known"]) >= 8)
+    (player,) = listener.node.get_publishers_info_by_topic("/known")
+    offered = listener.node.get_publisher_names_and_types_by_node(player.node_name, player.node_namespace)
+    assert not {name for name, _ in offered} & {"/old/path", "/old/plan"}
+    output = stop(process)
+    assert output.count("left out: /old/path, /old/plan, /said") == 1
+    assert set(listener.received) == {"/known"}
+
+
 def test_nothing_that_can_be_played(play: Callable[..., subprocess.Popen[str]], tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", [(0, "/unheard", b"1")], types={"/unheard": UNHEARD_OF})
     assert "there is nothing to play" in finish(play(bag), 2)

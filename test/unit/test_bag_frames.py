@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
@@ -50,6 +50,21 @@ def test_a_bad_message_is_told_and_what_is_good_of_it_is_used() -> None:
     assert frames._transforms.connected("base_link", "a")
     assert frames._ego.poses([START_NS], wait_s=0.0).frame == "odom"
     assert frames._ego.status(START_NS) is None
+
+
+def test_inputs_are_read_from_the_topics_that_the_parameters_name() -> None:
+    config = NodeConfig.from_values(
+        {"image_topic": "a,b,c,d,e,f", "odometry_topic": "motion/odom", "goal_topic": "/go"}
+    )
+    odometry = Odometry(header=header_to_msg(START_NS, "odom"), child_frame_id="base_link")
+    goal = PoseStamped(header=header_to_msg(START_NS, "odom"))
+    goal.pose.position.x, goal.pose.orientation.w = 9.0, 1.0
+    source = Messages(("/motion/odom", odometry), (ODOMETRY, odometry), ("/go", goal))
+    source.topics = frozenset({"/c"})
+    frames = BagFrames(source, config, Complaints(print))
+    assert list(frames) == []
+    poses = frames._ego.poses([START_NS], wait_s=0.0)
+    assert frames._goal.at(START_NS, poses.frame, poses.by_stamp[START_NS], "auto").point == (9.0, 0.0)
 
 
 def test_a_damaged_message_is_told_and_the_rest_of_the_bag_is_read() -> None:

@@ -24,10 +24,20 @@ def from_parameters(**given: Any) -> PlayerSettings:
 
 def test_command_line_and_parameters_agree() -> None:
     line = ["bag", "--rate", "2", "--loop", "--start", "1.5", "--wait-for", "/a", "/b", "--wait-timeout", "5"]
+    line += ["--exclude", "/c", "/d/"]
     parameters = {"rate": 2, "loop": True, "start": 1.5, "wait_for": ["/a", "/b"], "wait_timeout": 5}
-    expected = PlayerSettings("bag", 2.0, True, 1.5, 0.0, ("/a", "/b"), 5.0)
+    parameters["exclude"] = ["/c", "/d/"]
+    expected = PlayerSettings("bag", 2.0, True, 1.5, 0.0, ("/a", "/b"), 5.0, ("/c", "/d/"))
     assert from_command_line(*line) == from_parameters(**parameters) == expected
     assert from_command_line("bag") == from_parameters() == PlayerSettings("bag")
+
+
+def test_topics_are_left_out_by_name_or_by_what_they_begin_with() -> None:
+    settings = from_parameters(exclude=["/rosout", "/tinybev/"])
+    out = ["/rosout", "/tinybev/path", "/tinybev/plan/markers"]
+    kept = ["/rosout2", "/x/rosout", "/tinybev", "/tinybev2/path"]
+    assert [topic for topic in out + kept if settings.leaves_out(topic)] == out
+    assert not any(map(from_parameters().leaves_out, out))
 
 
 @pytest.mark.parametrize("nothing", ["", [], [""], ()])

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinybev.config import PARAMETERS, NodeConfig, checked_value, fill_template, sync_options
+from tinybev.camera_names import camera_names
+from tinybev.config import PARAMETERS, NodeConfig, checked_value, sync_options
 from tinybev.config_docs import parameter_table
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
-from tinybev_ros.topics import BASE_FRAME, MAP_FRAME, camera_image_topic, camera_info_topic
+from tinybev_ros.topics import BASE_FRAME, GOAL, MAP_FRAME, ODOMETRY, camera_image_topic, camera_info_topic
+
+NOT_SIX = "expected {camera} or {CAMERA} in it, or 6 different names separated by commas, got "
 
 
 def test_no_values_give_the_defaults_and_defaults_are_valid() -> None:
@@ -42,9 +45,13 @@ def test_values_replace_defaults_and_an_integer_is_a_number() -> None:
         ({"bundle": None}, "parameter 'bundle': expected a text, got None; correct it."),
         (
             {"camera_frame": "camera"},
-            "parameter 'camera_frame': expected {camera} or {CAMERA} in it, got 'camera', which is one name for all "
-            "cameras; put it where the names differ.",
+            f"parameter 'camera_frame': {NOT_SIX}'camera'; correct it.",
         ),
+        ({"image_topic": ""}, f"parameter 'image_topic': {NOT_SIX}''; correct it."),
+        ({"image_topic": "a,b,c,d,e"}, f"parameter 'image_topic': {NOT_SIX}'a,b,c,d,e'; correct it."),
+        ({"image_topic": "a,b,c,d,e,f,a"}, f"parameter 'image_topic': {NOT_SIX}'a,b,c,d,e,f,a'; correct it."),
+        ({"camera_info_topic": "a,b,c,d,e, a"}, f"parameter 'camera_info_topic': {NOT_SIX}'a,b,c,d,e, a'; correct it."),
+        ({"camera_frame": "a,b,c,d,e,"}, f"parameter 'camera_frame': {NOT_SIX}'a,b,c,d,e,'; correct it."),
         ({"device": "tpu"}, "parameter 'device': expected one of auto, cpu, cuda, got 'tpu'; choose one."),
     ],
 )
@@ -71,11 +78,23 @@ def test_a_value_is_taken_in_its_own_type_and_range_or_refused(name: str, value:
 
 def test_templates_name_the_projects_own_topics_by_default_and_upper_case_on_request() -> None:
     config = NodeConfig()
-    for camera in CAMERAS:
-        assert fill_template(config.image_topic, camera) == camera_image_topic(camera)
-        assert fill_template(config.camera_info_topic, camera) == camera_info_topic(camera)
-    assert fill_template("/{CAMERA}/image_rect_compressed", "CAM_BACK") == "/CAM_BACK/image_rect_compressed"
+    assert camera_names(config.image_topic) == {camera: camera_image_topic(camera) for camera in CAMERAS}
+    assert camera_names(config.camera_info_topic) == {camera: camera_info_topic(camera) for camera in CAMERAS}
+    assert camera_names("/{CAMERA}/image_rect_compressed")["CAM_BACK"] == "/CAM_BACK/image_rect_compressed"
     assert (config.map_frame, config.base_frame) == (MAP_FRAME, BASE_FRAME)
+    assert (config.odometry_topic, config.goal_topic) == (ODOMETRY, GOAL)
+
+
+def test_a_list_names_the_cameras_in_their_order() -> None:
+    config = NodeConfig.from_values({"image_topic": "front, front_right,back_right ,/back,back_left,front_left"})
+    assert list(camera_names(config.image_topic).items()) == [
+        ("CAM_FRONT", "front"),
+        ("CAM_FRONT_RIGHT", "front_right"),
+        ("CAM_BACK_RIGHT", "back_right"),
+        ("CAM_BACK", "/back"),
+        ("CAM_BACK_LEFT", "back_left"),
+        ("CAM_FRONT_LEFT", "front_left"),
+    ]
 
 
 def test_table_has_one_row_per_parameter_with_its_default() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from tinybev.types import (
 )
 from tinybev_ros import conversions as c
 
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = c.header_to_msg(1_533_151_603_512_404_123, "base_link")
 WEIGHTS = WeightsInfo("tinybev-nano", "nothing (untrained, seed 7)", "ab" * 32)
 GRID = BevGrid((-2.0, 4.0, 0.5), (-1.0, 1.5, 0.5))  # 12 rows, 5 columns
@@ -207,6 +209,15 @@ def test_forecast_round_trips_to_the_per_cent(seed: int, steps: int) -> None:
     assert (back.grid, back.time_step_s, message.steps) == (GRID, 0.5, steps)
     np.testing.assert_allclose(back.probability, occupancy.probability, atol=0.005 + 1e-9)
     np.testing.assert_array_equal(back.instances, occupancy.instances)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 2**32 - 1)))
+def test_instances_are_tracks_in_sixteen_bits_as_the_messages_say(track_ids: list[int]) -> None:
+    instances = c.tracks_to_instances(np.array([0, 1, 65535, 65536, *track_ids], dtype=np.int64))
+    assert instances.tolist() == [0, 1, 65535, 1, *((track_id - 1) % 65535 + 1 for track_id in track_ids)]
+    for message in ("OccupancyForecast", "DetectedObject"):
+        assert "(track_id - 1) % 65535 + 1" in (ROOT / "msg" / f"{message}.msg").read_text()
 
 
 def test_forecast_never_turns_an_object_into_none() -> None:

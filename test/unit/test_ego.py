@@ -10,7 +10,7 @@ import pytest
 
 from tinybev.geometry import quaternion_from_yaw, transform_from
 from tinybev.transform_buffer import TransformBuffer
-from tinybev_ros.ego import EgoPoses, EgoTracker
+from tinybev_ros.ego import HOLD_S, EgoPoses, EgoTracker
 from tinybev_ros.pose_patience import IN_TIME_IN_A_ROW
 
 MILLISECOND = 1_000_000
@@ -67,6 +67,50 @@ def test_odometry_takes_over_where_the_tree_ends_and_gives_back() -> None:
     assert status.speed_mps == pytest.approx(7.0)
     tracker._transforms.set_dynamic("map", "base_link", beyond, pose_at(2.0))
     assert tracker.poses([beyond], wait_s=0.0).frame == "map"
+
+
+@pytest.mark.parametrize("localisations_a_second", [1.0, 2.0, 10.0])
+def test_a_localisation_that_speaks_seldom_keeps_the_pose_in_the_map(localisations_a_second: float) -> None:
+    transforms = TransformBuffer()
+    tracker = EgoTracker(transforms, "map", "base_link")
+    every_ms = round(1000 / localisations_a_second)
+    for ms in range(0, 4000, 20):
+        stamp_ns = START_NS + ms * MILLISECOND
+        if ms % every_ms == 0:
+            transforms.set_dynamic("map", "odom", stamp_ns, np.eye(4))
+        transforms.set_dynamic("odom", "base_link", stamp_ns, pose_at(ms / 1e3))
+        add_odometry(tracker, ms, speed=10.0)
+        poses = tracker.poses([stamp_ns], wait_s=60.0)  # nothing is waited for
+        assert (poses.frame, poses.lost, poses.late) == ("map", "", False)
+        assert poses.by_stamp[stamp_ns][0, 3] == pytest.approx(ms / 100)
+
+
+def test_a_step_of_the_localisation_is_no_motion() -> None:
+    transforms = TransformBuffer()
+    tracker = EgoTracker(transforms, "map", "base_link")
+    for ms in range(0, 2001, 20):
+        transforms.set_dynamic("odom", "base_link", START_NS + ms * MILLISECOND, pose_at(ms / 1e3))
+    for ms, y in ((1800, 0.0), (1900, 0.5)):
+        correction = transform_from(quaternion_from_yaw(0.0), (0.0, y, 0.0))
+        transforms.set_dynamic("map", "odom", START_NS + ms * MILLISECOND, correction)
+    for ms in (1900, 2000, 2400):
+        stamp_ns = START_NS + ms * MILLISECOND
+        pose = tracker.poses([stamp_ns], wait_s=0.0).by_stamp[stamp_ns]
+        assert pose[:2, 3] == pytest.approx((ms / 100, 0.5))
+
+
+def test_a_localisation_that_stopped_is_told() -> None:
+    transforms = TransformBuffer()
+    tracker = EgoTracker(transforms, "map", "base_link")
+    transforms.set_dynamic("map", "odom", START_NS, np.eye(4))
+    for ms in range(0, 7001, 50):
+        transforms.set_dynamic("odom", "base_link", START_NS + ms * MILLISECOND, pose_at(ms / 1e3))
+        add_odometry(tracker, ms, speed=10.0)
+    held_ms = round(1000 * HOLD_S)
+    assert tracker.poses([START_NS + held_ms * MILLISECOND], wait_s=0.0).frame == "map"
+    poses = tracker.poses([START_NS + (held_ms + 1) * MILLISECOND], wait_s=0.0)
+    assert poses.frame == "odom"
+    assert poses.lost.startswith("map -> odom is known from ")
 
 
 def test_pose_outside_what_is_known_is_left_out() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -75,6 +77,22 @@ def test_extrapolation_continues_the_motion_within_its_bound() -> None:
         buffer.lookup("map", "base_link", SECOND + SECOND // 2 + 1, extrapolate_s=0.5)
 
 
+def test_the_vehicles_edge_is_extrapolated_and_corrections_above_it_are_held() -> None:
+    buffer = TransformBuffer()
+    buffer.set_static("base_footprint", "base_link", pose(0.0))
+    for stamp_ns, x in ((0, 0.0), (SECOND, 10.0)):
+        buffer.set_dynamic("odom", "base_footprint", stamp_ns, pose(x))
+    for stamp_ns, y in ((0, 0.0), (SECOND // 2, 1.0)):  # a step, interpolated as everywhere
+        buffer.set_dynamic("map", "odom", stamp_ns, pose(0.0, y))
+    at = partial(buffer.lookup, "map", "base_link")
+    np.testing.assert_allclose(at(SECOND // 4)[:2, 3], (2.5, 0.5))
+    np.testing.assert_allclose(at(SECOND, hold_s=0.5)[:2, 3], (10.0, 1.0))
+    np.testing.assert_allclose(at(SECOND + SECOND // 5, 0.2, 0.7)[:2, 3], (12.0, 1.0))
+    for extrapolate_s, hold_s, edge in ((0.1, 0.7, "odom -> base_footprint"), (0.2, 0.6, "map -> odom")):
+        with pytest.raises(TransformUnknownError, match=edge):
+            at(SECOND + SECOND // 5, extrapolate_s, hold_s)
+
+
 def test_single_sample_is_extrapolated_as_standing_still() -> None:
     buffer = TransformBuffer()
     buffer.set_dynamic("map", "base_link", SECOND, pose(3.0))
@@ -96,16 +114,66 @@ def test_history_is_bounded_in_time_and_in_samples() -> None:
         by_count.lookup("map", "base_link", 47 * SECOND // 10 - 1)
 
 
-def test_clock_that_jumps_back_forgets_what_moves_and_keeps_what_does_not() -> None:
+def test_edge_that_jumps_back_begins_anew_and_what_does_not_move_stays() -> None:
     buffer = TransformBuffer(jump_back_s=1.0)
     buffer.set_static("base_link", "cam_front", pose(1.5))
     buffer.set_dynamic("map", "base_link", 100 * SECOND, pose(500.0))
-    buffer.set_dynamic("map", "trailer", 100 * SECOND, pose(490.0))
     buffer.set_dynamic("map", "base_link", 10 * SECOND, pose(5.0))
     assert buffer.lookup("map", "cam_front", 10 * SECOND)[0, 3] == pytest.approx(6.5)
-    for frame, stamp_ns in (("base_link", 100 * SECOND), ("trailer", 100 * SECOND)):
-        with pytest.raises(TransformUnknownError):
-            buffer.lookup("map", frame, stamp_ns)
+    with pytest.raises(TransformUnknownError, match="known from 10000000000 to 10000000000 ns"):
+        buffer.lookup("map", "base_link", 100 * SECOND)
+
+
+def test_a_straggler_costs_its_own_edge_only() -> None:
+    buffer = TransformBuffer()
+    buffer.set_dynamic("map", "odom", 0, pose(0.0))
+    for tenth in range(100):
+        for parent, child in (("odom", "base_link"), ("base_link", "tag_7")):
+            buffer.set_dynamic(parent, child, tenth * SECOND // 10, pose(tenth))
+    buffer.set_dynamic("map", "odom", 9 * SECOND, pose(0.0))
+    buffer.set_dynamic("base_link", "tag_7", 8 * SECOND, pose(3.0))
+    assert buffer.lookup("map", "base_link", 5 * SECOND)[0, 3] == pytest.approx(50.0)
+    assert buffer.lookup("base_link", "tag_7", 8 * SECOND)[0, 3] == pytest.approx(3.0)
+
+
+def test_edges_that_jumped_are_known_at_once_although_one_comes_seldom() -> None:
+    buffer = TransformBuffer()
+    for pass_ in range(2):
+        buffer.set_dynamic("map", "odom", 0, pose(pass_))
+        for tenth in range(11):
+            buffer.set_dynamic("odom", "base_link", tenth * SECOND // 10, pose(tenth))
+            if pass_ and tenth < 10:  # map -> odom comes once a second, and has not come again
+                assert buffer.lookup("odom", "base_link", tenth * SECOND // 10)[0, 3] == pytest.approx(tenth)
+                assert buffer.lookup("map", "base_link", 0)[0, 3] == pytest.approx(1.0)
+        buffer.set_dynamic("map", "odom", 2 * SECOND, pose(pass_))
+        buffer.set_dynamic("odom", "base_link", 2 * SECOND, pose(20.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    periods=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    jump_back=st.integers(29, 40),  # more than 1 s and two periods
+    stragglers=st.sets(st.integers(0, 60)),
+)
+def test_no_lookup_mixes_what_was_before_and_after_a_jump_back(
+    periods: tuple[int, int], jump_back: int, stragglers: set[int]
+) -> None:
+    tenth = SECOND // 10
+    buffer = TransformBuffer()
+    answers: set[float] = set()
+    for step in range(60):
+        jumped = step >= 45
+        now = step - (jump_back if jumped else 0)
+        for frames, period in zip((("map", "odom"), ("odom", "base_link")), periods, strict=True):
+            if now % period == 0:
+                buffer.set_dynamic(*frames, now * tenth, pose(1.0 if jumped else 0.0))
+        if step in stragglers:
+            buffer.set_dynamic("base_link", "tag_7", now * tenth, pose(0.0))
+            buffer.set_dynamic("base_link", "tag_7", (now - 12) * tenth, pose(0.0))
+        for asked in range(max(0, now - 9), now + 1) if step > 40 else ():
+            with contextlib.suppress(TransformUnknownError):
+                answers.add(float(buffer.lookup("map", "base_link", asked * tenth)[0, 3]))
+    assert answers == {0.0, 2.0}
 
 
 def test_late_sample_within_the_bound_is_sorted_in() -> None:

@@ -41,6 +41,7 @@ from tinybev_ros.conversions.occupancy import (
     msg_to_grid,
     msg_to_occupancy,
     occupancy_to_msg,
+    tracks_to_instances,
 )
 from tinybev_ros.conversions.planning import msg_to_path, msg_to_plan, path_to_msg, plan_to_msg
 
@@ -75,6 +76,7 @@ __all__ = [
     "pose_to_msg",
     "raw_msg_to_image",
     "stamp_to_msg",
+    "tracks_to_instances",
     "trajectories_to_msg",
     "transform_stamped_to_msg",
     "transform_to_msg",

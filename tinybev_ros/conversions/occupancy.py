@@ -19,6 +19,20 @@ from tinybev.geometry import BevGrid
 from tinybev.types import Floats, Ints, Occupancy, WeightsInfo
 from tinybev_ros.conversions.objects import model_info_to_msg
 
+MAX_INSTANCE = 0xFFFF
+
+
+def tracks_to_instances(track_ids: Ints) -> NDArray[np.uint16]:
+    """Track ids of any shape as ``OccupancyForecast.instances`` holds them: ``(track_id - 1) % 65535 + 1``, 0 where 0.
+
+    A track id has 32 bits and an instance 16. They are equal for 65535 tracks; then instances come again, from 1 on, so
+    that no object becomes 0, which is none.
+    """
+    instances = np.zeros(track_ids.shape, dtype=np.uint16)
+    occupied = np.nonzero(track_ids > 0)  # few cells are
+    instances[occupied] = (track_ids[occupied] - 1) % MAX_INSTANCE + 1
+    return instances
+
 
 def grid_to_msg(grid: BevGrid, header: Header) -> MapMetaData:
     """Cell size, extent and origin of a grid.
@@ -53,7 +67,7 @@ def msg_to_occupancy(message: OccupancyGrid) -> tuple[Floats, BevGrid]:
 
 
 def forecast_to_msg(occupancy: Occupancy, header: Header, weights: WeightsInfo) -> msgs.OccupancyForecast:
-    """Every step of the occupancy, with the occupying objects."""
+    """Every step of the occupancy, with the occupying objects as :func:`tracks_to_instances` says."""
     return msgs.OccupancyForecast(
         header=header,
         model=model_info_to_msg(weights),
@@ -61,12 +75,12 @@ def forecast_to_msg(occupancy: Occupancy, header: Header, weights: WeightsInfo) 
         steps=len(occupancy.probability),
         info=grid_to_msg(occupancy.grid, header),
         data=_percent(occupancy.probability),
-        instances=array("H", _ros_layout(_wrapped(occupancy.instances)).tobytes()),
+        instances=array("H", _ros_layout(tracks_to_instances(occupancy.instances)).tobytes()),
     )
 
 
 def msg_to_forecast(message: msgs.OccupancyForecast) -> Occupancy:
-    """The inverse of :func:`forecast_to_msg`, to the per cent."""
+    """The inverse of :func:`forecast_to_msg`, to the per cent; of an occupying object its instance, not its track."""
     shape = (message.steps, message.info.height, message.info.width)
     instances = np.asarray(message.instances, dtype=np.int64).reshape(shape).swapaxes(1, 2)
     return Occupancy(
@@ -75,14 +89,6 @@ def msg_to_forecast(message: msgs.OccupancyForecast) -> Occupancy:
         grid=msg_to_grid(message.info),
         time_step_s=message.time_step,
     )
-
-
-def _wrapped(instances_TXY: Ints) -> NDArray[np.uint16]:
-    """The ids in 16 bits: past 65535 tracks they wrap within 1..65535, so that no object becomes 0, which is none."""
-    wrapped_TXY = np.zeros(instances_TXY.shape, dtype=np.uint16)
-    occupied = np.nonzero(instances_TXY > 0)  # few cells are
-    wrapped_TXY[occupied] = (instances_TXY[occupied] - 1) % 0xFFFF + 1
-    return wrapped_TXY
 
 
 def _ros_layout(steps_TXY: NDArray) -> NDArray:

@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from tinybev.errors import UserError
 from tinybev_ros.foxglove.server import BACKEND_NAMES
+from tinybev_ros.topics import FOXGLOVE_PORT
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ def declare_settings(node: Node) -> Settings:
     Raises UserError when a value has the wrong type, is out of range or is not a regular expression.
     """
     host = _declare(node, "host", "127.0.0.1", "address to listen on; clients are not asked for a password")
-    port = _declare(node, "port", 8765, "TCP port to listen on; 0: any that is free", from_value=0, to_value=65535)
+    port = _declare(
+        node, "port", FOXGLOVE_PORT, "TCP port to listen on; 0: any that is free", from_value=0, to_value=65535
+    )
     backend = _declare(node, "backend", BACKEND_NAMES[0], f"server library: {' or '.join(BACKEND_NAMES)}")
     topics = _declare(node, "topics", [".*"], "regular expressions; topics whose whole name one matches are offered")
     return Settings(host, port, backend, tuple(_pattern(text) for text in topics))
