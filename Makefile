@@ -31,5 +31,5 @@ bench: setup  ## every measurement that needs no dataset; with DATAROOT=.. VERSI
 doctor: setup  ## checks the installation and says what to do
 	@$(RUN)/tinybev doctor
 
-clean:  ## removes the environment and everything built or written
+clean:  ## removes .venv, build/ and out/, the bundles you trained too; leaves ~/.cache/tinybev (exports, int8)
 	rm -rf .venv build out

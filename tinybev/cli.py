@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tinybev import __version__
 from tinybev.errors import UserError
+from tinybev.help_text import HelpWithDefaults
 from tinybev.optional_modules import absence_as_user_error
 
 
@@ -74,11 +75,7 @@ def run_command(module_name: str, argv: Sequence[str], prog: str, summary: str =
     except UserError as error:
         print(f"{prog}: {error}", file=sys.stderr)
         return 2
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=summary or module.__doc__,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog=prog, description=summary or module.__doc__, formatter_class=HelpWithDefaults)
     module.add_arguments(parser)
     try:
         return int(module.run(parser.parse_args(argv)) or 0)

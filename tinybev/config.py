@@ -135,8 +135,8 @@ class NodeConfig:
     )
     image_reliability: str = _parameter(
         "best_effort",
-        "best_effort receives from every publisher and may lose images under load; reliable has lost ones sent again, "
-        "misses some only where the node falls ten behind, and receives from reliable publishers only",
+        "best_effort receives from every publisher and may lose images under load; reliable: lost images are sent "
+        "again, images are missed only when the node is more than ten behind, and publishers must be reliable too",
         choices=("best_effort", "reliable"),
     )
     image_topic: str = _parameter(
@@ -173,8 +173,8 @@ class NodeConfig:
     )
     sync_incomplete: str = _parameter(
         _SYNC.incomplete.value,
-        "a revolution in which cameras skipped; join: joined with its complement of the next one where there is one; "
-        "partial: leaves as it is and names the missing cameras",
+        "what to do when some cameras skipped a revolution; join: fill the gaps with the next revolution's images if "
+        "those are exactly the missing cameras; partial: publish it as it is and name the missing cameras",
         choices=tuple(policy.value for policy in IncompletePolicy),
     )
     sync_phases: str = _parameter(
@@ -183,7 +183,11 @@ class NodeConfig:
         f"order {', '.join(camera.lower() for camera in CAMERAS)}",
     )
     sync_period: float = _parameter(
-        0.0, "time between two revolutions where sync_phases gives times; 0: learnt", unit="s", minimum=0, maximum=1
+        0.0,
+        "time between two revolutions: needed where sync_phases gives times, 0 where it is `learn`",
+        unit="s",
+        minimum=0,
+        maximum=1,
     )
     input_wait: float = _parameter(
         0.1,

@@ -17,6 +17,7 @@ from typing import Any
 
 from tinybev.bench.machine import machine_name
 from tinybev.errors import UserError
+from tinybev.help_text import HelpWithDefaults
 
 BENCHES: dict[str, str] = {
     "sync": "tinybev.bench.sync",
@@ -37,7 +38,7 @@ NEEDS_ROS: dict[str, str] = {
 }
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
+class _Help(HelpWithDefaults):
     """Keeps the lines of the epilog apart, one for each bench."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from tinybev.draw.picture_files import write_png
 from tinybev.errors import UserError
+from tinybev.help_text import HelpWithDefaults
 from tinybev_training.data.bench import LoaderSpeed, measure
 from tinybev_training.data.bev_augmentation import augment_bev
 from tinybev_training.data.cache import ImageCache
@@ -28,9 +29,7 @@ DEFAULT_IMAGE_SIZE: Size = (256, 704)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The subcommands and their arguments."""
     commands = parser.add_subparsers(dest="action", required=True)
-    show = commands.add_parser(
-        "show", help="draw every target of keyframes", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    show = commands.add_parser("show", help="draw every target of keyframes", formatter_class=HelpWithDefaults)
     _dataset_arguments(show)
     show.add_argument("--sample", help="token of a sample; default: the first of each scene")
     show.add_argument("--every", type=int, metavar="N", help="every N-th keyframe of each scene in place of the first")
@@ -39,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     show.add_argument("--image-size", type=_size, default=DEFAULT_IMAGE_SIZE, metavar="HxW", help="for --augment")
     show.add_argument("--out", type=Path, default=Path("out/data-show"), metavar="DIR", help="where the PNGs go")
-    bench = commands.add_parser(
-        "bench", help="samples per second and core", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    bench = commands.add_parser("bench", help="samples per second and core", formatter_class=HelpWithDefaults)
     _dataset_arguments(bench)
     bench.add_argument("--samples", type=int, default=40, help="how many to load")
     bench.add_argument("--image-size", type=_size, default=DEFAULT_IMAGE_SIZE, metavar="HxW", help="network's input")

@@ -1,7 +1,7 @@
 """How large the experiment is: frozen dataclasses, one for each ``--scale``. All numbers are ours.
 
-Every scale asks the same question in the paper's regime: few annotated scenes, seen many times; more scenes on which
-only the teacher speaks; and as many held-out scenes with road networks of their own.
+Every scale asks the same question: few annotated scenes, seen many times; more scenes on which only the teacher speaks;
+and as many held-out scenes with road networks of their own.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ from tinybev_training.world.recording import Recording
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``tinybev world``."""
     parser.add_argument("--scenes", type=int, default=10, help="how many scenes; more can be added later")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same scenes, byte for byte")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="the same seed gives the same scenes; on one machine byte for byte"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/world"), help="folder of the dataset")
     parser.add_argument("--duration", type=float, default=20.0, help="seconds a scene")
     parser.add_argument(
