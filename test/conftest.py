@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(Path(__file__).resolve().parent / "support"))
@@ -20,6 +21,11 @@ from tiny_nuscenes import write_tiny_nuscenes  # noqa: E402
 _DOMAINS = itertools.cycle(range(1, 102))
 for _ in range(os.getpid() % 101):
     next(_DOMAINS)
+
+
+# Tests hold what comes out and not how fast: a machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

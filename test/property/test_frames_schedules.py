@@ -181,7 +181,7 @@ def complete_revolutions(schedule: Schedule) -> set[tuple[int, int]]:
     }
 
 
-@settings(max_examples=2000, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(schedules())
 def test_schedules(schedule: Schedule) -> None:
     left, assembler = drive(schedule)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cv_bridge import CvBridge
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -98,7 +98,6 @@ def test_leading_slash_of_ros_1_frames_is_dropped() -> None:
     assert c.msg_to_frame_id(Header(frame_id="/base_link")) == "base_link"
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(0, 5))
 def test_detections_round_trip(seed: int, count: int) -> None:
     detections = some_detections(np.random.default_rng(seed), count)
@@ -152,7 +151,6 @@ def test_map_segments_round_trip_without_their_masks(seed: int, count: int) -> N
     assert [s.class_name for s in message.segments] == [s.map_class.name.lower() for s in segments]
 
 
-@settings(deadline=None)
 @given(seeds, st.integers(0, 4), st.integers(1, 6), st.integers(1, 12))
 def test_trajectories_round_trip_most_probable_mode_first(seed: int, agents: int, modes: int, steps: int) -> None:
     rng = np.random.default_rng(seed)
@@ -211,7 +209,6 @@ def test_forecast_round_trips_to_the_per_cent(seed: int, steps: int) -> None:
     np.testing.assert_array_equal(back.instances, occupancy.instances)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 2**32 - 1)))
 def test_instances_are_tracks_in_sixteen_bits_as_the_messages_say(track_ids: list[int]) -> None:
     instances = c.tracks_to_instances(np.array([0, 1, 65535, 65536, *track_ids], dtype=np.int64))

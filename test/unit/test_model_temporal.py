@@ -76,7 +76,7 @@ def test_turning_left_moves_the_past_to_the_right() -> None:
     assert out.sum() == pytest.approx(1.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.floats(-math.pi, math.pi),
     # So near that nothing leaves the grid, beyond whose last centres the edge mixes with what was never seen.

@@ -36,7 +36,7 @@ def test_sums_equal_a_loop() -> None:
         torch.testing.assert_close(found[bag], wanted, check_dtype=False)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), rows=st.integers(1, 9), bags=st.integers(1, 9), count=st.integers(1, 30))
 def test_gradients_are_pytorchs(seed: int, rows: int, bags: int, count: int) -> None:
     rows_VC, weights, row, start = pairs(seed, rows, bags, count)

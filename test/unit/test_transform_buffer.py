@@ -149,7 +149,7 @@ def test_edges_that_jumped_are_known_at_once_although_one_comes_seldom() -> None
         buffer.set_dynamic("odom", "base_link", 2 * SECOND, pose(20.0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     periods=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     jump_back=st.integers(29, 40),  # more than 1 s and two periods
@@ -220,7 +220,7 @@ def test_wait_that_is_in_vain_extrapolates_or_refuses() -> None:
         buffer.wait_for("map", "base_link", 2 * SECOND, 0.01)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     samples=st.dictionaries(st.integers(0, 900), st.floats(-1000, 1000), min_size=1, max_size=30),
     order=st.randoms(use_true_random=False),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parent / "support"), str(ROOT / "test" / "support")]
@@ -16,6 +17,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parent / "support"), str(ROOT / "te
 from tiny_nuscenes import write_tiny_nuscenes  # noqa: E402
 
 from tinybev.model.config import VARIANTS  # noqa: E402
+
+# Tests hold what comes out and not how fast: a machine may be busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

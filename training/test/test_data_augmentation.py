@@ -96,7 +96,7 @@ def pixels_of(frame: Frame, points_base: np.ndarray) -> tuple[np.ndarray, np.nda
     return project(points_base @ camera_T_base[:3, :3].T + camera_T_base[:3, 3], cameras.intrinsics_N33[n])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(image_augmentations, st.floats(-8, 8), st.floats(-4, 4), st.floats(1, 60))
 def test_augmented_intrinsics_project_a_point_to_the_augmented_pixel(
     augmentation: ImageAugmentation, x: float, y: float, z: float
@@ -115,7 +115,7 @@ def test_augmented_intrinsics_project_a_point_to_the_augmented_pixel(
     np.testing.assert_allclose(found, expected, atol=1e-6 * max(1.0, float(np.abs(expected).max())))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(image_augmentations, st.floats(30, 290), st.floats(60, 165))
 def test_a_bright_spot_moves_to_where_the_matrix_says(augmentation: ImageAugmentation, u: float, v: float) -> None:
     """The pixels themselves: a soft spot at a known place, its centre of brightness measured afterwards."""
@@ -164,7 +164,7 @@ def test_recolouring_by_hand() -> None:
     assert saturated.max() == 255
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(bev_augmentations)
 def test_bev_augmentation_leaves_every_point_on_its_pixel(augmentation: BevAugmentation) -> None:
     """Boxes, futures, plan, goal, map and lidar, each turned by its own rule, against the camera, turned by its own."""
@@ -238,7 +238,7 @@ def test_the_plan_is_masked_where_forward_is_not_ahead(augmentation: BevAugmenta
     assert turned.agents.futures_valid.any()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(bev_augmentations)
 def test_ego_poses_remain_rigid_and_futures_agree_with_velocities(augmentation: BevAugmentation) -> None:
     after = augment_bev(surroundings(), augmentation)

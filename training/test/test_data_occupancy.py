@@ -53,7 +53,7 @@ def naive_cells(grid: BevGrid, x: float, y: float, length: float, width: float, 
 positions = st.floats(-14, 18, allow_nan=False)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(positions, positions, st.floats(0.05, 14), st.floats(0.05, 6), st.floats(-4, 4))
 def test_cells_are_those_of_a_loop_over_all_cells(x: float, y: float, length: float, width: float, yaw: float) -> None:
     instances = occupancy_targets([rectangles([(x, y, length, width, yaw)])], GRID).instances[0]
@@ -66,7 +66,7 @@ def test_cells_are_those_of_a_loop_over_all_cells(x: float, y: float, length: fl
         assert outline.distance(Point(center)) < 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(positions, positions), min_size=3, max_size=9))
 def test_any_outline_is_filled_by_the_even_odd_rule(corners: list[tuple[float, float]]) -> None:
     ring = np.array(corners)
@@ -127,7 +127,7 @@ def test_uniads_rule_takes_one_more_row_ahead_and_one_more_column_to_the_right()
     assert (rows.min(), rows.max(), columns.min(), columns.max(), len(rows)) == (96, 104, 97, 101, 45)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(positions, positions, st.floats(-4, 4))
 def test_uniads_rule_differs_from_centres_by_the_rim_only(x: float, y: float, yaw: float) -> None:
     car = [rectangles([(x, y, 4.5, 2.0, yaw)])]

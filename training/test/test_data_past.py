@@ -52,7 +52,7 @@ def test_the_past_is_the_keyframes_before(dataset: NuScenesDataset) -> None:
             torch.testing.assert_close(getattr(past, name), getattr(alone, name), equal_nan=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     index=st.integers(2, 15),
     steps=st.integers(1, 2),

@@ -57,7 +57,7 @@ def masks_and_disagreements(draw: st.DrawFn) -> tuple[Tensor, Tensor]:
     return masks, torch.rand(masks.shape, generator=generator) * draw(st.sampled_from([0.0, 1e-6, 1.0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(masks_and_disagreements(), min_size=1, max_size=4), st.sampled_from([0.0, 0.5, 2.0, 100.0]))
 def test_weights_are_finite_not_negative_and_of_mean_one(batches: list[tuple[Tensor, Tensor]], strength: float) -> None:
     regions = RegionWeights(RegionConfig(strength=strength, momentum=0.9))

@@ -256,7 +256,7 @@ def made_sample(rng: np.random.Generator) -> MadeSample:
     return truth, known, predicted, [float(n) / 16 for n in rng.integers(1, 16, len(predicted))]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_figures_are_those_of_a_loop_over_boxes(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -18,7 +18,7 @@ from tinybev_training.eval.tracking_states import tracking_figures, tracking_sta
 from tinybev.errors import UserError
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(drawn=st.lists(st.integers(0, 3), min_size=4, max_size=4).filter(any))
 def test_detection_of_drawn_scenes_is_the_devkits_of_a_list_with_those_scenes(drawn: list[int]) -> None:
     once = detection_evaluation(np.ones(4, dtype=np.int64))

@@ -118,7 +118,7 @@ def test_a_class_that_the_map_does_not_know_is_not_measured() -> None:
     assert all(not measure.valid for measure in map_measures([]).values())
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step=st.sampled_from([0.25, 0.5, 1.0]), target_step=st.sampled_from([0.25, 0.5, 1.0]), seed=st.integers(0, 99))
 def test_resampling_looks_up_the_cell_of_the_centre(step: float, target_step: float, seed: int) -> None:
     source = BevGrid((-4.0, 6.0, step), (-5.0, 5.0, step))
@@ -218,7 +218,7 @@ def test_a_sample_whose_future_is_not_annotated_is_left_out() -> None:
     assert all(not measure.valid and measure.count == 0 for measure in occupancy_measures([]).values())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 10_000))
 def test_panoptic_quality_agrees_with_a_plain_count(seed: int) -> None:
     rng = np.random.default_rng(seed)

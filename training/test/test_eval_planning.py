@@ -179,7 +179,7 @@ def test_nothing_to_measure() -> None:
     assert all(not measure.valid and measure.count == 0 for measure in planning_measures([]).values())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     x=st.floats(-5, 8),
     y=st.floats(-5, 5),

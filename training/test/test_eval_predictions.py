@@ -110,7 +110,7 @@ def test_a_box_ahead_of_an_ego_that_faces_north_is_north_of_it() -> None:
     assert (track["tracking_id"], track["tracking_name"], track["tracking_score"]) == ("7", "car", 0.9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     yaw=st.floats(-3.1, 3.1),
     x=st.floats(-1e4, 1e4),

@@ -106,7 +106,7 @@ def test_lines_are_around_the_ego_and_the_drivable_area_around_the_lidar(
     assert found.mask_BC.all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     x=st.floats(-30, 30),
     y=st.floats(-30, 30),

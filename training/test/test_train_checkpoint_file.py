@@ -50,7 +50,7 @@ STATES = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(state=STATES)
 def test_what_is_read_is_what_was_written(state: dict[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("checkpoint") / "state.safetensors"

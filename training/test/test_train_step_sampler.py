@@ -21,7 +21,7 @@ def steps(labelled: int, unlabelled: int, share: Share, seed: int, first: int, c
     return [list(islice(keys, share.parts)) for _ in range(count)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     labelled=st.integers(1, 30),
     unlabelled=st.integers(1, 30),
