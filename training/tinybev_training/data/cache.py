@@ -20,7 +20,7 @@ from tinybev.errors import UserError
 from tinybev.types import CameraFrame
 from tinybev_training.data.images import Image, Size, decode_image, scaling
 
-_DECODING = "RGB, decoded and scaled as tinybev.runtime does, version 1"
+_DECODING = "RGB, decoded and scaled as tinybev.runtime does, version 2"
 
 
 class ImageCache:

@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 
 def decode_image(encoded: bytes, size: Size, target_width: int, name: str) -> Image:
-    """The pixels of a JPEG or PNG file, at full size or at half where that still has ``target_width`` pixels a row.
+    """The pixels of a JPEG or PNG file; of a JPEG reduced where ``target_width`` columns remain, as on the vehicle.
 
     Args:
         encoded: the file.
