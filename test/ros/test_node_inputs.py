@@ -223,7 +223,7 @@ def test_odometry_stands_in_when_the_transform_tree_stops(ros_domain: int, monke
 
 
 def test_pose_that_comes_after_its_images_is_waited_for(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with NodeUnderTest(ros_domain, {"input_wait": 2.0}) as test:
+    with NodeUnderTest(ros_domain, {"input_wait": 2.0, "sync_max_wait": 2.0}) as test:
         start(test)
         frames = frames_of(test, monkeypatch)
         first_ns = test.rig.look(0)
@@ -239,7 +239,7 @@ def test_pose_that_comes_after_its_images_is_waited_for(ros_domain: int, monkeyp
 def test_calibration_that_comes_after_its_images_is_waited_for(
     ros_domain: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with NodeUnderTest(ros_domain, {"input_wait": 2.0}) as test:
+    with NodeUnderTest(ros_domain, {"input_wait": 2.0, "sync_max_wait": 2.0}) as test:
         start(test, mountings=False)
         frames = frames_of(test, monkeypatch)
         stamp_ns = test.rig.look(0, infos=dict.fromkeys(CAMERAS), poses=False)
