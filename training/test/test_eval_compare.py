@@ -83,6 +83,11 @@ def test_measures_of_nothing_are_no_number() -> None:
     assert "nothing to measure" in published_table(Evaluation({}, {}, {}))
 
 
+@pytest.mark.parametrize("goal", ["always", "never"])
+def test_the_published_table_says_whether_the_planner_knew_more_than_the_command(goal: str) -> None:
+    assert ("goal point" in published_table(Evaluation({"goal": goal}, {}, {}))) == (goal == "always")
+
+
 def test_drawn_intervals_pair_the_runs_and_leave_out_what_a_draw_cannot_measure() -> None:
     first, worse = statistics(), statistics(worse_by_m=0.25)
     found = drawn_intervals([drawn_figures_of(run, resamples=60) for run in (first, worse)])
