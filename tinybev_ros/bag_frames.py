@@ -141,7 +141,8 @@ class BagFrames:
         if image is None:
             return []
         sets = self._assembler.push(camera, msg_to_stamp(image.header.stamp), image, message.stamp_ns)
-        complain_about_clocks(self._assembler.clock_offsets_ns, self._complaints)
+        if sets:
+            complain_about_clocks(self._assembler.clock_offsets_ns, self._complaints)
         return sets
 
     def _learn(self, message: BagMessage) -> None:

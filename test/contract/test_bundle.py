@@ -30,6 +30,7 @@ from tinybev.runtime.bundle import (
     save_bundle,
 )
 from tinybev.runtime.manifest import Manifest
+from tinybev.types import Command
 
 SPEC = "untrained:nano:3"
 
@@ -217,6 +218,15 @@ def test_halved_weights_take_half_the_room_and_compute_almost_the_same(exported:
         assert torch.allclose(tensor, exact[name], rtol=2**-11, atol=2**-24), name
         if "running" in name:
             assert torch.equal(tensor, exact[name])
+
+
+def test_the_shipped_planner_listens_to_the_speed_and_not_to_the_acceleration_that_it_never_learnt() -> None:
+    bundle = load_bundle("shipped:mini")
+    listens_to_64x10 = bundle.weights["planning_head.conditions.weight"]
+    assert listens_to_64x10.shape[1] == len(Command) + 3 + 4  # the goal, and of the ego the speed first
+    assert listens_to_64x10[:, 6].any()
+    assert not listens_to_64x10[:, 8].any()
+    assert "acceleration" in str(bundle.manifest.training["after_training"])
 
 
 def test_the_shipped_bundle_is_small_and_says_what_it_was_trained_on_and_how_it_scores() -> None:

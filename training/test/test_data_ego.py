@@ -9,6 +9,7 @@ import pytest
 from scene_builder import LIDAR_AHEAD_M, build_scene, circle, pose, stamp_ns, straight
 from tinybev_training.data.ego import command, ego_status, goal_point, plan_targets, pose_at
 from tinybev_training.data.sample import PLAN_STEPS
+from tinybev_training.data.scene_log import EgoTrack
 
 from tinybev.geometry import invert
 from tinybev.model.heads.planning import GOAL_DISTANCE_M
@@ -99,6 +100,20 @@ def test_status_of_a_circle_and_of_a_braking_ego() -> None:
     assert status is not None
     assert status.acceleration_mps2 == pytest.approx(-2.0, abs=1e-3)
     assert status.speed_mps == pytest.approx(10 - 2 * 2.0 + 0.25, abs=1e-3)  # the mean of the last 0.25 s
+
+
+@pytest.mark.parametrize("cameras_s", [(), (0.0076, 0.0326, 0.0426)])
+def test_acceleration_does_not_vanish_between_poses_that_are_half_a_second_apart(cameras_s: tuple[float, ...]) -> None:
+    # Datasets of 2 Hz: a pose at each keyframe, and at its cameras.
+    def braking(t: float) -> tuple[float, float, float]:
+        return 10 * t - t * t, 0.0, 0.0
+
+    seconds = sorted(0.5 * keyframe - camera for keyframe in range(1, 7) for camera in (0.0, *cameras_s))
+    track = EgoTrack(np.array([stamp_ns(t) for t in seconds]), np.stack([pose(braking, t) for t in seconds]))
+    for now in (2.0, 2.5):
+        status = ego_status(track, pose(braking, now), stamp_ns(now))
+        assert status is not None
+        assert status.acceleration_mps2 == pytest.approx(-2.0, abs=0.25)
 
 
 def test_status_knows_only_the_past() -> None:

@@ -13,12 +13,12 @@ from tinybev_training.reproduce.experiment import SHIPPED, SHIPPED_ROWS, TEACHER
 from tinybev_training.reproduce.job import Record, write_record
 from tinybev_training.reproduce.page import section
 from tinybev_training.reproduce.scale import find_scale
-from tinybev_training.reproduce.ship import without_acceleration, write_shipped
+from tinybev_training.reproduce.ship import write_shipped
 from tinybev_training.reproduce.summary import summarize
 
 from tinybev.model.config import find_variant
 from tinybev.model.student import seeded_student
-from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle, shipped_folder
+from tinybev.runtime.bundle import make_bundle, read_bundle, save_bundle
 
 LAST = Run(SHIPPED, 0)
 RUNS = tuple(Run(row, 0) for row in SHIPPED_ROWS)
@@ -41,20 +41,6 @@ def experiment(tmp_path: Path) -> Experiment:
     }
     write_evaluation(experiment.figures(LAST), Evaluation({"source": LAST.name}, tasks, {}))
     return experiment
-
-
-def test_what_is_shipped_does_not_listen_to_the_acceleration_and_to_the_rest_as_before(experiment: Experiment) -> None:
-    head = seeded_student(find_variant("nano"), 0).planning_head.conditions
-    weights = without_acceleration({"planning_head.conditions.weight": head.weight.detach()})
-    told = torch.eye(10)  # command 3, goal 3, speed, yaw rate, acceleration, whether these are known
-    before, after = (torch.nn.functional.linear(told, one) for one in (head.weight, *weights.values()))
-    assert not after[8].any()
-    kept = [row for row in range(10) if row != 8]
-    assert torch.equal(after[kept], before[kept])
-    folder = write_shipped(experiment)
-    assert folder is not None
-    assert not read_bundle(folder).weights["planning_head.conditions.weight"][:, 8].any()
-    assert not read_bundle(shipped_folder("shipped:mini")).weights["planning_head.conditions.weight"][:, 8].any()
 
 
 def test_what_is_shipped_is_half_as_large_and_says_how_it_was_trained_and_scores(experiment: Experiment) -> None:

@@ -42,11 +42,23 @@ def ego_status(track: EgoTrack, map_T_base: Array, stamp_ns: int) -> EgoStatus |
     motion = invert(before) @ map_T_base
     speed = float(motion[0, 3]) / EGO_STATUS_S
     yaw_rate = float(wrap_angle(yaw_of(motion[:3, :3]))) / EGO_STATUS_S
-    earlier = pose_at(track, stamp_ns - 2 * difference_ns)
-    if earlier is None:
-        return EgoStatus(speed, yaw_rate)
-    earlier_speed = float((invert(earlier) @ before)[0, 3]) / EGO_STATUS_S
-    return EgoStatus(speed, yaw_rate, (speed - earlier_speed) / EGO_STATUS_S)
+    return EgoStatus(speed, yaw_rate, _acceleration(track, map_T_base, stamp_ns, difference_ns))
+
+
+def _acceleration(track: EgoTrack, map_T_base: Array, stamp_ns: int, difference_ns: int) -> float:
+    """From the speeds in two equal times before ``stamp_ns``, each ``difference_ns`` long, or as long as the widest gap
+    between the poses in them: between two poses the ego is taken to move evenly, and does not accelerate.
+    """
+    first, last = np.searchsorted(track.stamps_ns, [stamp_ns - 2 * difference_ns + 1, stamp_ns])
+    gaps_ns = np.diff(track.stamps_ns[max(first - 1, 0) : last + 1])
+    apart_ns = max(difference_ns, int(gaps_ns.max(initial=0)))
+    before, earlier = pose_at(track, stamp_ns - apart_ns), pose_at(track, stamp_ns - 2 * apart_ns)
+    if before is None or earlier is None:
+        return 0.0
+    ways = invert(before) @ map_T_base, invert(earlier) @ before
+    apart_s = apart_ns / NANOSECONDS
+    speed, earlier_speed = (float(way[0, 3]) / apart_s for way in ways)
+    return (speed - earlier_speed) / apart_s
 
 
 def plan_targets(scene: SceneLog, index: int, base_T_map: Array) -> PlanTargets:

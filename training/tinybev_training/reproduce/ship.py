@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from tinybev.runtime.bundle import halved, make_bundle, read_bundle, save_bundle
-from tinybev.types import Command
 from tinybev_training.eval.results_file import read_evaluation
 from tinybev_training.reproduce.experiment import SHIPPED, Experiment, Run
 from tinybev_training.reproduce.scale import Shipped, World
 
 LEFT_OUT = ("speed",)
 """Of the tasks: they depend on the machine."""
-_CONDITIONS = "planning_head.conditions.weight"
-_ACCELERATION = len(Command) + 3 + 2
-"""Its column: after the command, the goal, speed and yaw rate, see ``PlanConditions``."""
 
 
 def write_shipped(experiment: Experiment) -> Path | None:
@@ -46,7 +39,7 @@ def write_shipped(experiment: Experiment) -> Path | None:
     shipped = make_bundle(
         bundle.config.name,
         bundle.config,
-        halved(without_acceleration(bundle.weights)),
+        halved(bundle.weights),
         _trained_on(experiment.scale.world, experiment.scale.shipped),
         training,
         metrics,
@@ -55,18 +48,6 @@ def write_shipped(experiment: Experiment) -> Path | None:
     shutil.rmtree(folder, ignore_errors=True)
     save_bundle(shipped, folder)
     return folder
-
-
-def without_acceleration(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a student whose planner does not listen to the acceleration that it is told.
-
-    The synthetic datasets of 2 Hz have poses at keyframes only, and the acceleration between poses that are
-    interpolated is next to zero: 99 in 100 are below 0.4 m/s^2. What the planner does with more was not learnt, and on
-    a vehicle that tells 4 m/s^2 it planned 68 m in 3 s at 8 m/s.
-    """
-    conditions = weights[_CONDITIONS].clone()
-    conditions[:, _ACCELERATION] = 0.0
-    return {**weights, _CONDITIONS: conditions}
 
 
 def _trained_on(world: World, shipped: Shipped) -> str:
