@@ -85,7 +85,7 @@ class FrameAssembler(Generic[T]):
         sets = self._advance(now_ns)
         silence_ns = self._now_ns - self._last_push_ns
         if self._clocks.is_off(camera, stamp_ns):
-            self.counters.off += 1
+            self.counters.wrong_clock += 1
             self._learner.forget(camera)
         elif self._is_straggler(stamp_ns):
             self.counters.late += 1

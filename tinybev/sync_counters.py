@@ -15,7 +15,7 @@ class SyncCounters:
         late: images whose revolution had left, or that belong to the time before a jump of the clock.
         duplicates: images with a stamp that their camera had delivered before.
         dropped: second images of a camera in one revolution.
-        off: images of a camera that is set aside, as its stamps are far from those of the others.
+        wrong_clock: images of a camera that is set aside, as its stamps are far from those of the others.
         assembled: sets with all cameras from one revolution.
         joined: sets with all cameras from two revolutions.
         partial: sets that lack cameras.
@@ -27,7 +27,7 @@ class SyncCounters:
     late: int = 0
     duplicates: int = 0
     dropped: int = 0
-    off: int = 0
+    wrong_clock: int = 0
     assembled: int = 0
     joined: int = 0
     partial: int = 0

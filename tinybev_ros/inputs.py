@@ -192,7 +192,7 @@ class Inputs:
             late=counters.late,
             duplicates=counters.duplicates,
             dropped=counters.dropped,
-            off=counters.off,
+            wrong_clock=counters.wrong_clock,
             joined=counters.joined,
             resets=counters.resets,
             undelivered=self._synchronizer.undelivered,

@@ -52,7 +52,7 @@ class SyncCounts:
         late: images whose frame had left.
         duplicates: images with a stamp that their camera had delivered before.
         dropped: second images of a camera in one revolution.
-        off: images of cameras whose stamps are far from those of the others.
+        wrong_clock: images of cameras whose stamps are far from those of the others.
         joined: frames with all cameras from two revolutions.
         resets: jumps of the clock.
         undelivered: frames that gave way because the node was too slow to take them.
@@ -61,7 +61,7 @@ class SyncCounts:
     late: int = 0
     duplicates: int = 0
     dropped: int = 0
-    off: int = 0
+    wrong_clock: int = 0
     joined: int = 0
     resets: int = 0
     undelivered: int = 0

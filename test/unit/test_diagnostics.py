@@ -121,7 +121,7 @@ def test_percentiles_are_over_the_last_frames() -> None:
 
 def test_report_is_read_back_from_the_message() -> None:
     statistics = running(HandClock())
-    sync = SyncCounts(late=1, duplicates=2, dropped=3, off=7, joined=4, resets=5, undelivered=6)
+    sync = SyncCounts(late=1, duplicates=2, dropped=3, wrong_clock=7, joined=4, resets=5, undelivered=6)
     statistics.follow(lambda: sync)
     message = diagnostics.health_to_msg(health(statistics), 7)
     report = diagnostics.read_report(deserialize_message(serialize_message(message), type(message)), "tinybev")
