@@ -54,7 +54,8 @@ def test_the_human_as_plan_has_no_error() -> None:
         for second in (1, 2, 3):
             assert found[f"{protocol}.L2_{second}s"].value == 0
             assert found[f"{protocol}.collision_{second}s"].value == 0
-    assert found["oriented.collision_3s"].value == 0
+    assert found["oriented.collision_3s"].value == found["paced.collision_3s"].value == 0
+    assert found["paced.L2_3s"].value == pytest.approx(0, abs=1e-9)
     assert found["uniad.L2_3s"].count == 1
 
 
@@ -94,6 +95,18 @@ def test_a_box_on_the_path_at_two_seconds() -> None:
     assert [found[f"uniad.collision_{s}s"].value for s in (1, 2, 3)] == [0, 100, 0]
     assert [found[f"stp3.collision_{s}s"].value for s in (1, 2, 3)] == pytest.approx([0, 50, 50])
     assert found["uniad.human_collision_3s"].value == 0
+
+
+def test_at_the_humans_pace_a_plan_that_is_too_fast_has_no_error_and_one_that_steers_wrong_keeps_it() -> None:
+    truth = truth_of(straight(2.0), (parked(12.0 + EGO_AHEAD_M),))
+    steps = np.arange(1, 7)
+    too_fast = score(truth, np.stack([4.0 * steps, np.zeros(6)], axis=1), np.zeros(6))
+    found = planning_measures([too_fast])
+    assert (found["oriented.collision_3s"].value, found["uniad.L2_3s"].value) == (100, pytest.approx(18.0))
+    assert (found["paced.collision_3s"].value, found["paced.L2_3s"].value) == (0, pytest.approx(0.0, abs=1e-6))
+    aside = score(truth, np.outer(steps, [0.6, 0.8]), np.full(6, np.arctan2(0.8, 0.6)))
+    found = planning_measures([aside])
+    assert found["paced.L2_3s"].value == pytest.approx(found["uniad.L2_3s"].value)
 
 
 def test_a_box_that_drives_off_in_time_is_not_hit() -> None:

@@ -1,4 +1,4 @@
-"""Planning under three protocols: UniAD's, ST-P3's as VAD runs it, and one with an oriented box on a fine grid.
+"""Planning: UniAD's protocol, ST-P3's as VAD runs it, one with an oriented box, and that at the human's pace.
 
 Plans are at 0.5, 1.0 … 3.0 s. UniAD's value of a time is that of the step, ST-P3's the mean over the steps up to it.
 Both protocols put the ego, 1.85 m by 4.084 m, as a box along the axes of the frame *now*, half a metre ahead of the
@@ -23,6 +23,7 @@ from tinybev_training.data.sample import OCCUPANCY_STEPS, PLAN_STEPS, PlanTarget
 from tinybev_training.data.scene_log import SceneLog
 from tinybev_training.data.surroundings import Footprints
 from tinybev_training.eval.measure import Measures, ratio
+from tinybev_training.eval.pace import at_pace_of
 
 EGO_LENGTH_M, EGO_WIDTH_M = 4.084, 1.85
 EGO_AHEAD_OF_LIDAR_M = 0.5
@@ -62,6 +63,7 @@ class PlanErrors:
         vehicle_hit, human_vehicle_hit: (T,) whether the plan's, the human's box meets a vehicle on the coarse grid.
         any_hit, human_any_hit: (T,) the same with pedestrians.
         oriented_hit, human_oriented_hit: (T,) vehicles and pedestrians, with boxes that turn, on the fine grid.
+        paced_l2, paced_hit: (T,) ``l2`` and ``oriented_hit`` of the plan's way driven at the human's pace.
         annotated: whether there was anything that could be met; if not, that nothing is hit says nothing.
     """
 
@@ -73,6 +75,8 @@ class PlanErrors:
     human_any_hit: Flags
     oriented_hit: Flags
     human_oriented_hit: Flags
+    paced_l2: Array
+    paced_hit: Flags
     annotated: bool = True
 
 
@@ -96,8 +100,9 @@ def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors
     ahead = truth.lidar_ahead_m + EGO_AHEAD_OF_LIDAR_M
     vehicles = _coarse_cells(truth, pedestrians=False)
     everybody = _coarse_cells(truth, pedestrians=True)
+    paced, paced_yaws = at_pace_of(positions, yaws, human.positions)
     return PlanErrors(
-        l2=np.where(human.valid, np.linalg.norm(positions - human.positions, axis=1), 0.0),
+        l2=_distances(positions, human),
         valid=human.valid,
         vehicle_hit=_coarse_hits(positions, vehicles) & human.valid,
         human_vehicle_hit=_coarse_hits(human.positions, vehicles) & human.valid,
@@ -105,18 +110,22 @@ def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors
         human_any_hit=_coarse_hits(human.positions, everybody) & human.valid,
         oriented_hit=_oriented_hits(positions, yaws, truth.traffic, ahead) & human.valid,
         human_oriented_hit=_oriented_hits(human.positions, human.yaws, truth.traffic, ahead) & human.valid,
+        paced_l2=_distances(paced, human),
+        paced_hit=_oriented_hits(paced, paced_yaws, truth.traffic, ahead) & human.valid,
         annotated=truth.annotated,
     )
 
 
 def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
-    """The three protocols over samples.
+    """The protocols over samples.
 
     * ``uniad``: at t. Vehicles. Every sample counts; a step past the end of its recording counts as no error and no
       collision, as in UniAD. ``uniad.with_future_1s`` … tell the share of the samples that are not so; where there is
       none there is nothing to measure.
     * ``stp3``: mean up to t. Vehicles and pedestrians. Only samples whose recording goes on for 3 s.
     * ``oriented``: share of the plans that have collided at t or before. Samples as in ``stp3``; no step is left out.
+    * ``paced``: L2 at t, and collisions as in ``oriented``, of the plans' ways driven at the human's pace: what is
+      left of the errors when those of speed are taken away. Samples as in ``stp3``.
 
     The count is that of samples, and for collisions of those with annotations. ``avg`` is the mean over 1, 2 and 3 s.
     """
@@ -141,7 +150,14 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
             [np.logical_or.accumulate(error.human_oriented_hit) for error in completely_judged],
             100,
         ),
+        **_at_steps("paced.L2", [error.paced_l2 for error in complete]),
+        **_at_steps("paced.collision", [np.logical_or.accumulate(error.paced_hit) for error in completely_judged], 100),
     }
+
+
+def _distances(positions: Floats, human: PlanTargets) -> Array:
+    """(T,) to where the human was; 0 at steps that are not valid."""
+    return np.where(human.valid, np.linalg.norm(positions - human.positions, axis=1), 0.0)
 
 
 def _at_steps(
