@@ -96,6 +96,7 @@ def test_other_options_for_the_same_folder_are_refused(
     [
         ("--scenes", "0"),
         ("--camera-hz", "3"),
+        ("--duration", "0.5"),
         ("--weather", "snow=1"),
         ("--size", "8", "8"),
         ("--seed", "-1"),

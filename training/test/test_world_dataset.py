@@ -23,10 +23,11 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.prediction.helper import PredictHelper
 from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
-from tinybev_training.world.dataset_writer import VAL, VERSION
+from tinybev_training.world.dataset_writer import VAL, VERSION, Order, begin
 from tinybev_training.world.demo_scene import LOCATION, demo_scenario, write_demo_dataset
 from tinybev_training.world.recording import Recording
 
+from tinybev.errors import UserError
 from tinybev.types import DETECTION_CLASSES
 
 META = {"use_camera": True, "use_lidar": False, "use_radar": False, "use_map": False, "use_external": False}
@@ -210,3 +211,10 @@ def test_a_dataset_that_is_there_is_not_made_again(dataroot: Path) -> None:
     before = (dataroot / VERSION / "sample.json").stat().st_mtime_ns
     write_demo_dataset(dataroot, recording=Recording(height=225, width=400), processes=1)
     assert (dataroot / VERSION / "sample.json").stat().st_mtime_ns == before
+
+
+def test_a_dataset_that_is_not_the_demos_is_left_alone(tmp_path: Path) -> None:
+    begin(tmp_path, Order())
+    with pytest.raises(UserError, match="something else"):
+        write_demo_dataset(tmp_path, processes=1)
+    assert (tmp_path / ".world" / "order.json").is_file()

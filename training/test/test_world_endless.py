@@ -14,12 +14,13 @@ from tinybev_training.data.targets import UNIAD_GRIDS, draw_targets
 from tinybev_training.world.cameras import rig
 from tinybev_training.world.dataset_writer import VERSION
 from tinybev_training.world.demo_scene import TILE_M, WEATHER, demo_scenario, write_demo_dataset
-from tinybev_training.world.endless import EndlessOptions, EndlessSamples, LiveScene
+from tinybev_training.world.endless import EndlessOptions, EndlessSamples, EndlessSet, LiveScene
 from tinybev_training.world.memory_log import city_map, scene_log
 from tinybev_training.world.picture_jobs import one_thread
 from tinybev_training.world.recording import Recording
 from tinybev_training.world.world import build_world
 
+from tinybev.errors import UserError
 from tinybev.geometry import invert
 from tinybev.types import CAMERAS
 
@@ -90,3 +91,11 @@ def test_a_stream_is_the_same_for_the_same_seed() -> None:
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.frame.images["CAM_FRONT"].image, b.frame.images["CAM_FRONT"].image)
         assert a.plan.valid.sum() == PLAN_STEPS
+    example = next(iter(EndlessSet(options)))
+    assert example.sample.plan.valid.sum() == PLAN_STEPS
+    assert example.cameras.images_NHWC.shape[1:3] == options.image_size
+
+
+def test_a_scene_that_is_too_short_is_refused_and_not_sought_for_ever() -> None:
+    with pytest.raises(UserError, match="expected a scene of"):
+        next(iter(EndlessSamples(1, EndlessOptions(duration_s=0.5))))

@@ -22,7 +22,7 @@ from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import FIRST_KEYFRAME_NS, KEYFRAME_NS
 from tinybev_training.world.map_writer import MapExpansion, PlacedRoads, write_map_picture
 from tinybev_training.world.recording import Recording
-from tinybev_training.world.scenario import Scenario, load_scenario, save_scenario
+from tinybev_training.world.scenario import Scenario, check_duration, load_scenario, save_scenario
 from tinybev_training.world.scene_writer import write_scene
 from tinybev_training.world.tables import Rows, sensor_rows, token
 from tinybev_training.world.weather import draw_weather, with_strengths
@@ -55,6 +55,7 @@ class Order:
     weather: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_duration(self.duration_s)
         with_strengths(draw_weather(np.random.default_rng(0)), list(self.weather))  # refuses what it does not know
 
     @property

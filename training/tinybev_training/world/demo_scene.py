@@ -14,7 +14,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import tinybev_training.world
 from tinybev.errors import UserError
+from tinybev.runtime.code_digest import files_digest, package_files
+from tinybev_training.long_work.folder_lock import alone_in
+from tinybev_training.long_work.lost_processes import explaining_lost_processes
+from tinybev_training.long_work.write_file import refusing
 from tinybev_training.world.dataset_writer import VAL, VERSION, assemble, finish_scene
 from tinybev_training.world.keyframes import keyframe_stamps
 from tinybev_training.world.recording import Recording
@@ -38,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Renders the dataset with a progress bar, unless it is there; returns 0."""
     total = len(keyframe_stamps(demo_scenario()))
-    with tqdm(total=total, unit="sample", desc="rendering", disable=None) as bar:
+    with (
+        alone_in(args.out),
+        refusing(args.out),
+        explaining_lost_processes("--processes"),
+        tqdm(total=total, unit="sample", desc="rendering", disable=None) as bar,
+    ):
         write_demo_dataset(args.out, processes=args.processes, progress=lambda done, _: bar.update(done - bar.n))
         bar.update(total - bar.n)
     return 0
@@ -58,10 +68,10 @@ def write_demo_dataset(
     processes: int | None = None,
     progress: Callable[[int, int], object] = lambda done, total: None,
 ) -> tuple[str, str]:
-    """Renders the demo's scene into ``out``; one that is there already, whole, is left as it is.
+    """Renders the demo's scene into ``out``; one that is there already, whole and of this code, is left as it is.
 
     Args:
-        out: folder of the dataset, which is replaced.
+        out: folder of the dataset, of which an earlier one of the demo's is replaced.
         recording: rates and sizes.
         weather: of the scene.
         processes: that render side by side; one for every core where None.
@@ -75,16 +85,20 @@ def write_demo_dataset(
     """
     scenario = demo_scenario()
     mark = out / ".world" / "demo.txt"
-    wanted = f"{scenario.name} {recording} {weather}\n"
+    wanted = f"{scenario.name} {recording} {weather} {files_digest(package_files(tinybev_training.world))}\n"
     if mark.is_file() and mark.read_text() == wanted and (out / VERSION / "scene.json").is_file():
         return VERSION, scenario.name
-    if out.exists():
-        if not (out / ".world").is_dir() and any(out.iterdir()):
+    if out.exists() and any(out.iterdir()):
+        if not mark.is_file():
             raise UserError(
-                f"expected an empty folder for the demo's dataset, but {out} holds something else; remove it."
+                f"expected an empty folder or an earlier dataset of the demo's, but {out} holds something else; remove "
+                "it, or name another with --out."
             )
-        shutil.rmtree(out)
-    (out / ".world").mkdir(parents=True)
+        for old in out.iterdir():
+            if old.is_dir() and old != mark.parent:
+                shutil.rmtree(old)
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.write_text("")  # whose folder this is, should it be stopped; what is wanted is written when all of it is there
     total = len(keyframe_stamps(scenario))
     done = iter(range(1, total + 1))
     origin = (TILE_M / 2, TILE_M / 2)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from tinybev.errors import UserError
 from tinybev.geometry import Array, invert, transform_points
 from tinybev.types import CameraFrame, Frame, Goal
 from tinybev_training.data.agents import agent_targets, footprints
@@ -29,6 +28,7 @@ from tinybev_training.world.generate import generate_scenario
 from tinybev_training.world.keyframes import visibility_level
 from tinybev_training.world.lidar import take_sweep
 from tinybev_training.world.memory_log import city_map, scene_log
+from tinybev_training.world.no_scene import NoSceneError
 from tinybev_training.world.picture_jobs import one_thread
 from tinybev_training.world.render import render_camera
 from tinybev_training.world.scenario import Scenario
@@ -156,10 +156,8 @@ class EndlessSamples:
                 number += 1
                 try:
                     scene = LiveScene.of(generate_scenario(scene_seed, options.duration_s), scene_seed, options)
-                except UserError as error:
-                    if "SUMO" in str(error):
-                        raise
-                    continue  # a seed that gives no scene
+                except NoSceneError:
+                    continue
                 order = rng.permutation(max(len(scene.log.keyframes) - PLAN_STEPS, 1)).tolist()
                 live.append((scene, order))
             chosen = int(rng.integers(len(live)))

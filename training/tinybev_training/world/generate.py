@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely import MultiPoint
 
-from tinybev.errors import UserError
 from tinybev.types import DETECTION_CLASSES
 from tinybev_training.world.catalogue import EGO_MODEL, EGO_REAR_AXLE_TO_CENTER, MODELS
 from tinybev_training.world.network import generate_network
+from tinybev_training.world.no_scene import NoSceneError
 from tinybev_training.world.overlaps import contacts, keep_apart
 from tinybev_training.world.placement import place
 from tinybev_training.world.roads import Bend, bend_roads, lay_surface
-from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario
+from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario, check_duration
 from tinybev_training.world.traffic import Track, body_poses, simulate, walker_poses
 
 MARGIN_M = 115.0
@@ -34,7 +34,6 @@ MIN_SPEED_MPS = 1.5
 ATTEMPTS = 40
 WINDOWS = 3
 """Parts of the same traffic that an attempt tries, the liveliest first: simulating it is what takes the time."""
-MAX_DURATION_S = 60.0
 _PEDESTRIAN = DETECTION_CLASSES.index("pedestrian")
 JUMP_M = 1.5
 """Who moves by more than this in a tick has been set elsewhere by SUMO, and is left out; pedestrians: a fifth of it."""
@@ -48,20 +47,19 @@ def generate_scenario(seed: int, duration_s: float = 20.0, name: str | None = No
     """A scenario of ``duration_s`` seconds in which all ten classes come near the ego.
 
     Raises:
-        UserError: SUMO is not installed, the duration is out of range, or no attempt gave such a scenario.
+        NoSceneError: no attempt gave such a scenario.
+        UserError: SUMO is not installed, or the duration is out of range.
     """
-    if not 1.0 <= duration_s <= MAX_DURATION_S:
-        raise UserError(f"expected a scene of 1 to {MAX_DURATION_S:.0f} s, got --duration {duration_s}")
+    check_duration(duration_s)
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
         try:
             for scenario in _attempt(seed, rng, duration_s, name or f"world-{seed:06d}"):
                 if not absent_classes(scenario):
                     return scenario
-        except UserError as error:
-            if "SUMO" in str(error):
-                raise
-    raise UserError(f"seed {seed} gave no scene with all ten classes in {ATTEMPTS} attempts; take another seed.")
+        except NoSceneError:
+            continue
+    raise NoSceneError(f"seed {seed} gave no scene with all ten classes in {ATTEMPTS} attempts; take another seed.")
 
 
 def absent_classes(scenario: Scenario) -> list[str]:

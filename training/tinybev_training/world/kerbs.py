@@ -21,10 +21,10 @@ def kerbs(scenario: Scenario) -> list[Mesh]:
     shapely.prepare(crossings)
     stretches: list[Mesh] = []
     for polygon in scenario.roads.drivable.polygons():
-        for ring in (polygon.exterior, *polygon.interiors):
+        # Outside counter-clockwise and holes clockwise, so that the asphalt is on the left.
+        oriented = shapely.geometry.polygon.orient(polygon)
+        for ring in (oriented.exterior, *oriented.interiors):
             line = np.asarray(ring.coords)
-            if ring.is_ccw == (ring is not polygon.exterior):
-                line = line[::-1]  # the asphalt is on the left
             a, b = line[:-1], line[1:]
             step = b - a
             length = np.linalg.norm(step, axis=1)

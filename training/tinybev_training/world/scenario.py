@@ -20,6 +20,9 @@ from tinybev.errors import UserError
 from tinybev.geometry import wrap_angle
 from tinybev_training.world.polylines import Areas, Polylines
 
+MIN_DURATION_S, MAX_DURATION_S = 1.0, 60.0
+"""Of a scenario."""
+
 TICK_NS = 50_000_000
 """Poses are recorded at 20 Hz."""
 
@@ -157,6 +160,19 @@ class Scenario:
             between(self.ego[before], self.ego[after], fraction),
             between(agents.poses[before], agents.poses[after], fraction),
             agents.present[before] & agents.present[after],
+        )
+
+
+def check_duration(seconds: float) -> None:
+    """Makes sure that a scenario may be so long.
+
+    Raises:
+        UserError: it may not.
+    """
+    if not MIN_DURATION_S <= seconds <= MAX_DURATION_S:
+        raise UserError(
+            f"expected a scene of {MIN_DURATION_S:.0f} to {MAX_DURATION_S:.0f} s, got --duration {seconds}; choose one "
+            "within."
         )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tinybev.errors import UserError
 from tinybev_training.world.catalogue import EGO_MODEL, MODEL_IDS, MODELS, Model
 from tinybev_training.world.network import Network
+from tinybev_training.world.no_scene import NoSceneError
 from tinybev_training.world.scenario import TICK_NS
 
 TICK_S = TICK_NS / 1e9
@@ -55,7 +56,8 @@ def simulate(network: Network, rng: np.random.Generator, duration_s: float) -> l
     """Runs SUMO until the ego has driven for ``duration_s``; returns the tracks, the ego's first.
 
     Raises:
-        UserError: libsumo is not installed, or no ego could be brought onto the road.
+        NoSceneError: the ego did not drive for so long.
+        UserError: libsumo is not installed.
     """
     try:
         import libsumo
@@ -113,7 +115,7 @@ def _record(sumo: object, duration_s: float) -> list[Track]:
         ego_ticks = len(rows.get("ego", ()))
         tick += 1
     if ego_ticks * TICK_S < duration_s:
-        raise UserError(f"the ego drove for {ego_ticks * TICK_S:.0f} s of {duration_s:.0f} s; try another seed.")
+        raise NoSceneError(f"the ego drove for {ego_ticks * TICK_S:.0f} s of {duration_s:.0f} s; try another seed.")
     tracks: list[Track] = []
     for name in sorted(rows, key=lambda item: (item != "ego", item)):
         values = np.array(rows[name])
