@@ -49,11 +49,26 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("results", type=Path, nargs="+", help="JSON files of tinybev bench")
     args = parser.parse_args(arguments)
     try:
-        update_page(args.page, SECTION, section([json.loads(path.read_text()) for path in args.results]), MAKER)
+        update_page(args.page, SECTION, section([read_results(path) for path in args.results]), MAKER)
     except UserError as error:
         print(f"speed_table: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What a bench wrote.
+
+    Raises:
+        UserError: the file is absent, or no JSON object.
+    """
+    try:
+        results = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"expected a file of `tinybev bench --json` in {path}: {error}; run it again.") from error
+    if not isinstance(results, dict):
+        raise UserError(f"expected a file of `tinybev bench --json` in {path}, got something else; name another.")
+    return results
 
 
 def section(results: Sequence[dict[str, Any]]) -> str:

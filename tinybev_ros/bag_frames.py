@@ -34,10 +34,7 @@ from tinybev_ros.heard_odometry import take_odometry
 from tinybev_ros.heard_transforms import take_transforms
 from tinybev_ros.input_topics import input_topics
 from tinybev_ros.read_message import read_message
-from tinybev_ros.topics import absolute_name
-
-NODE = "/tinybev"
-"""The node that a bag is read as: names of topics without a leading slash lie in its namespace."""
+from tinybev_ros.topics import NODE, absolute_name
 
 
 class MessageSource(Protocol):
@@ -79,7 +76,8 @@ class BagFrames:
         self._bag, self._complaints = bag, complaints
         self._base_frame = config.base_frame
         self._wait_ns = round(config.input_wait * 1e9)
-        self._named = input_topics(config, partial(absolute_name, node=NODE))
+        # Names without a leading slash lie in the namespace of the node, as which a bag is read.
+        self._named = input_topics(config, partial(absolute_name, node=f"/{NODE}"))
         self._image_of = {topic: camera for camera, topic in self._named.images.items()}
         self._info_of = {topic: camera for camera, topic in self._named.infos.items()}
         self._image_type = CompressedImage if config.image_transport == "compressed" else Image

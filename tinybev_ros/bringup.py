@@ -16,7 +16,7 @@ from tinybev.camera_names import camera_names
 from tinybev.config import PARAMETERS, checked_value
 from tinybev.errors import UserError
 from tinybev_ros.parameter_file import parameters_for
-from tinybev_ros.topics import ABOUT_NODES, FOXGLOVE_PORT, absolute_name
+from tinybev_ros.topics import ABOUT_NODES, FOXGLOVE_PORT, NODE, absolute_name
 
 ParameterValue = bool | int | float | str | list[str]
 
@@ -33,7 +33,7 @@ class Argument:
 
 TRUTH = ("true", "false")
 ARGUMENTS: tuple[Argument, ...] = (
-    Argument("name", "tinybev", "name of the node; its topics live under it"),
+    Argument("name", NODE, "name of the node; its topics live under it"),
     Argument("namespace", "", "namespace of the node"),
     Argument("params_file", "", "YAML of the node's parameters; empty: the package's config/tinybev.yaml"),
     Argument("bundle", "", "weights and manifest, in place of the parameter file's; empty: the parameter file's"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tinybev.bench.machine import cpu_name
 from tinybev.cli import run_command
 from tinybev.errors import UserError
 from tinybev.optional_modules import absence_as_user_error
@@ -33,9 +33,9 @@ from tinybev_ros.outputs import OUTPUTS
 from tinybev_ros.recorder import Recorder
 from tinybev_ros.replay_pictures import Pictures, draw_replay
 from tinybev_ros.this_machine import keep_to_this_machine
+from tinybev_ros.topics import NODE
 from tinybev_ros.up import running, stop
 
-NODE = "tinybev"
 RECORDED: tuple[tuple[str, str], ...] = (
     *((output.topic.replace("~", f"/{NODE}"), output.type_name) for output in OUTPUTS if not output.for_viewers),
     (diagnostics.TOPIC, "diagnostic_msgs/msg/DiagnosticArray"),
@@ -258,16 +258,6 @@ def summary(recording: Input, said: Report, received: Mapping[str, int]) -> dict
             "torch": torch.__version__,
         },
     }
-
-
-def cpu_name() -> str:
-    """The processor's name as the kernel tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def write_json(path: Path, content: object) -> None:

@@ -13,6 +13,7 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from tinybev.draw.boxes import EDGES
 from tinybev.geometry import box_corners
 from tinybev.types import (
     DETECTION_CLASSES,
@@ -56,12 +57,6 @@ PLAN_COLOR: Color = (0.1, 0.95, 0.4)
 RAW_PLAN_COLOR: Color = (0.6, 0.6, 0.6)
 GOAL_COLOR: Color = (0.9, 0.2, 0.9)
 WARNING_COLOR: Color = (1.0, 0.2, 0.2)
-
-_BOX_EDGES = (
-    *((0, 1), (1, 2), (2, 3), (3, 0)),  # bottom
-    *((4, 5), (5, 6), (6, 7), (7, 4)),  # top
-    *((0, 4), (1, 5), (2, 6), (3, 7)),  # uprights
-)
 
 
 def detection_markers(detections: Detections, header: Header, weights: WeightsInfo) -> MarkerArray:
@@ -179,5 +174,5 @@ def _box_lines(center: Floats, size: Floats, yaw: float) -> list[Point]:
     """The twelve edges and the heading stroke of a box as pairs of points."""
     corners = box_corners(center, size, yaw)
     front = corners[[0, 1, 4, 5]].mean(axis=0)
-    ends = [corners[end] for edge in _BOX_EDGES for end in edge] + [np.asarray(center, dtype=np.float64), front]
+    ends = [corners[end] for edge in EDGES for end in edge] + [np.asarray(center, dtype=np.float64), front]
     return points_to_msg(np.stack(ends))

@@ -36,9 +36,9 @@ from tinybev_ros.inputs import COMMAND_PARAMETER, Inputs, resolved_topics
 from tinybev_ros.outputs import Publishers
 from tinybev_ros.refused_arguments import refused_as_user_error
 from tinybev_ros.statistics import Statistics
+from tinybev_ros.topics import NODE
 from tinybev_ros.worker import Worker
 
-NAME = "tinybev"
 DIAGNOSTICS_PERIOD_S = 1.0
 LAST_WORD_TIMEOUT = Duration(seconds=1)
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = "unconfigured", "inactive", "active", "finalized"
@@ -52,7 +52,7 @@ class TinybevNode(LifecycleNode):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(NAME, automatically_declare_parameters_from_overrides=True, **options)
+        super().__init__(NODE, automatically_declare_parameters_from_overrides=True, **options)
         parameters.declare(self)
         self.state = UNCONFIGURED
         self._config = NodeConfig()
@@ -245,7 +245,7 @@ def main(args: Sequence[str] | None = None) -> int:
             rclpy.init(args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO)
             node = TinybevNode()
     except UserError as error:
-        print(f"{NAME}: {error}", file=sys.stderr)
+        print(f"{NODE}: {error}", file=sys.stderr)
         return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -27,9 +27,9 @@ from tinybev_ros.demo import QUIET_S, refuse_early_end
 from tinybev_ros.diagnostics import Report
 from tinybev_ros.node_bench_recording import Recording
 from tinybev_ros.outputs import OUTPUTS
+from tinybev_ros.topics import NODE
 from tinybev_ros.up import RunningProcess, running, stop
 
-NODE = "tinybev"
 QUEUE_DEPTH = 100
 POLL_S = 0.02
 SETTLE_S = 0.5

@@ -41,8 +41,8 @@ from tinybev_ros.complaints import Complaints
 from tinybev_ros.conversions import header_to_msg
 from tinybev_ros.offline_recordings import BagRecording, Recording, scenes_of
 from tinybev_ros.outputs import OUTPUTS
+from tinybev_ros.topics import NODE
 
-NODE = "tinybev"
 RESULTS, SUMMARY, FAILURE = "results", "summary.json", "failure.txt"
 
 

@@ -39,7 +39,7 @@ class Recorder:
         self.counts: Counter[str] = Counter({topic: 0 for topic, _ in recorded})
         self.report: diagnostics.Report | None = None
         self._bag, self._observed = bag, node
-        self._error: BaseException | None = None
+        self._error: OSError | UserError | None = None
         self._newest_ns, self._looped = 0, False
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
@@ -61,8 +61,11 @@ class Recorder:
         self._executor.shutdown()
         rclpy.shutdown(context=self._context)
         self._thread.join()
-        if self._error is not None and error is None:
+        if error is not None or self._error is None:
+            return
+        if isinstance(self._error, OSError):
             raise UserError(f"the recording could not be written: {self._error}; free some space.") from self._error
+        raise self._error
 
     @property
     def sees_publishers(self) -> bool:
@@ -99,5 +102,5 @@ class Recorder:
             self._executor.spin()
         except ExternalShutdownException:
             return  # the context ended while a message was awaited
-        except OSError as error:  # raised again where the recording is closed
+        except (OSError, UserError) as error:  # raised again where the recording is closed
             self._error = error

@@ -21,7 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 import tinybev_ros.msg as messages
 from tinybev.draw.mosaic import draw_mosaic
-from tinybev.draw.overlay import Overlay
+from tinybev.draw.overlay import Overlay, untrained_notice
 from tinybev.draw.picture_files import VideoWriter, write_png
 from tinybev.errors import UserError
 from tinybev.geometry import Array, invert, yaw_of
@@ -249,5 +249,4 @@ def _overlay(outputs: dict[str, Any], truth: Detections | None, title: str) -> O
     if "detections" in parts:
         parts["detections"] = parts["detections"].first(UNTRAINED_SHOWN)
         parts.pop("trajectories", None)
-    notice = f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}; the outputs mean nothing"
-    return Overlay(**parts, truth=truth, title=title, notice=notice)
+    return Overlay(**parts, truth=truth, title=title, notice=untrained_notice(weights))

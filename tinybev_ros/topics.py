@@ -1,6 +1,9 @@
-"""Names of topics and frames that bags, node and viewers share, and the viewers' port: the one definition of each."""
+"""Names of the node, of topics and frames that bags, node and viewers share, and the viewers' port."""
 
 from __future__ import annotations
+
+NODE = "tinybev"
+"""The node, where nobody names it otherwise; its topics lie under it."""
 
 MAP_FRAME = "map"
 BASE_FRAME = "base_link"
@@ -12,7 +15,6 @@ ODOMETRY = "/odom"
 LIDAR = "/lidar_top"
 ANNOTATIONS = "/markers/annotations"
 DRIVABLE_AREA = "/drivable_area"
-GOAL = "/goal_pose"
 
 ABOUT_NODES = ("/diagnostics", "/rosout", "/parameter_events")
 """What nodes say of themselves. Played again, it would be taken for what the nodes of today say."""

@@ -8,8 +8,9 @@ from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
 
 from tinybev.cli import main
-from tinybev_ros.offline import NODE, RESULTS
+from tinybev_ros.offline import RESULTS
 from tinybev_ros.outputs import OUTPUTS
+from tinybev_ros.topics import NODE
 
 NETWORK = ("--bundle", "untrained:nano", "--backend", "torch")
 

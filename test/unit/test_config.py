@@ -14,7 +14,7 @@ from tinybev.config import PARAMETERS, NodeConfig, checked_value, sync_options
 from tinybev.config_docs import parameter_table
 from tinybev.errors import UserError
 from tinybev.types import CAMERAS
-from tinybev_ros.topics import BASE_FRAME, GOAL, MAP_FRAME, ODOMETRY, camera_image_topic, camera_info_topic
+from tinybev_ros.topics import BASE_FRAME, MAP_FRAME, ODOMETRY, camera_image_topic, camera_info_topic
 
 NOT_SIX = "expected {camera} or {CAMERA} in it, or 6 different names separated by commas, got "
 
@@ -82,7 +82,7 @@ def test_templates_name_the_projects_own_topics_by_default_and_upper_case_on_req
     assert camera_names(config.camera_info_topic) == {camera: camera_info_topic(camera) for camera in CAMERAS}
     assert camera_names("/{CAMERA}/image_rect_compressed")["CAM_BACK"] == "/CAM_BACK/image_rect_compressed"
     assert (config.map_frame, config.base_frame) == (MAP_FRAME, BASE_FRAME)
-    assert (config.odometry_topic, config.goal_topic) == (ODOMETRY, GOAL)
+    assert config.odometry_topic == ODOMETRY
 
 
 def test_a_list_names_the_cameras_in_their_order() -> None:

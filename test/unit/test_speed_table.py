@@ -54,6 +54,19 @@ def test_results_of_two_machines_make_no_table(tmp_path: Path, capsys: pytest.Ca
     assert "old" in page.read_text()
 
 
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_file_that_no_bench_wrote_is_refused(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, results = tmp_path / "page.md", tmp_path / "results.json"
+    page.write_text("\n".join(MARKS))
+    if content is not None:
+        results.write_text(content)
+    assert SCRIPT["main"]([str(page), str(results)]) == 2
+    assert "expected a file of `tinybev bench --json`" in capsys.readouterr().err
+    assert page.read_text() == "\n".join(MARKS)
+
+
 def test_the_readme_has_the_place_for_it() -> None:
     text = (ROOT / "README.md").read_text()
     assert text.index(MARKS[0]) < text.index(MARKS[1])

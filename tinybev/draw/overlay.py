@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tinybev.runtime.options import PipelineOptions
-from tinybev.types import Detections, MapSegment, Occupancy, Plan, Results, Trajectories
+from tinybev.types import Detections, MapSegment, Occupancy, Plan, Results, Trajectories, WeightsInfo
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,12 @@ class Overlay:
             plan=results.plan,
             truth=truth,
             title=title,
-            notice=None
-            if weights.trained
-            else f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}; the outputs mean nothing",
+            notice=untrained_notice(weights),
         )
+
+
+def untrained_notice(weights: WeightsInfo) -> str | None:
+    """What the banner says of weights that have never seen data; None of others."""
+    if weights.trained:
+        return None
+    return f"UNTRAINED WEIGHTS: {weights.name}, trained on {weights.trained_on}; the outputs mean nothing"

@@ -143,9 +143,14 @@ class ThreadedServer:
     async def _serve(
         self, endpoint: Endpoint, listening: socket.socket, listener: Listener, started: Future[_ReadOnlyServer]
     ) -> None:
-        async with _ReadOnlyServer(endpoint, listening, listener) as server:
-            started.set_result(server)
-            await self._stopping.wait()
+        try:
+            async with _ReadOnlyServer(endpoint, listening, listener) as server:
+                started.set_result(server)
+                await self._stopping.wait()
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)  # or whoever waits for it would wait for ever
 
     def _call(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)

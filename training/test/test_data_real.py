@@ -10,10 +10,10 @@ from nuscenes.nuscenes import NuScenes
 from pyquaternion import Quaternion
 from tinybev_training.data.camera_inputs import camera_inputs
 from tinybev_training.data.dataset import NuScenesDataset, open_dataset
-from tinybev_training.data.occupancy import OCCUPYING_CLASSES
+from tinybev_training.data.occupancy import OCCUPYING_IDS
 
 from tinybev.geometry import project, transform_points, wrap_angle
-from tinybev.types import CAMERAS, DETECTION_CLASSES, Command, MapClass
+from tinybev.types import CAMERAS, Command, MapClass
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_occupied_cells_are_the_vehicles(mini_val: NuScenesDataset) -> None:
         sample = mini_val[index]
         boxes, occupancy = sample.agents.boxes, sample.occupancy
         inside = (np.abs(boxes.centers[:, :2]) < 49).all(axis=1)
-        vehicle = np.isin(boxes.class_ids, [DETECTION_CLASSES.index(name) for name in OCCUPYING_CLASSES])
+        vehicle = np.isin(boxes.class_ids, OCCUPYING_IDS)
         rows, columns = np.floor(occupancy.grid.metric_to_cell(boxes.centers[inside & vehicle, :2])).astype(int).T
         np.testing.assert_array_equal(occupancy.instances[0, rows, columns], boxes.track_ids[inside & vehicle])
         area = np.prod(boxes.sizes[inside & vehicle, :2], axis=1).sum()

@@ -20,7 +20,7 @@ _ATTRIBUTE_GROUP = {
 _ALLOWED_KA = np.array(
     [[_ATTRIBUTE_GROUP.get(name) == attribute.split(".")[0] for attribute in ATTRIBUTES] for name in DETECTION_CLASSES]
 )
-_LOG_SIZE_RANGE = (np.log(0.05), np.log(50.0))
+LOG_SIZE_RANGE = (np.log(0.05), np.log(50.0))
 """Outside of it a size is no object's, and its exponential may overflow."""
 
 
@@ -49,7 +49,7 @@ def decode_detections(
     attribute = np.where(_ALLOWED_KA[class_ids], at_centers(outputs.attribute_BAXY), -np.inf)
     detections = Detections(
         centers=np.hstack([xy, at_centers(outputs.height_B1XY)]),
-        sizes=np.exp(np.clip(at_centers(outputs.log_size_B3XY), *_LOG_SIZE_RANGE)),
+        sizes=np.exp(np.clip(at_centers(outputs.log_size_B3XY), *LOG_SIZE_RANGE)),
         yaws=np.arctan2(heading[:, 0], heading[:, 1]),
         velocities=at_centers(outputs.velocity_B2XY),
         scores=scores.astype(np.float64),

@@ -117,8 +117,6 @@ class Batch:
         camera_mask_BN: whether the camera is there.
         intrinsics_BN33: of these images, general 3x3 matrices.
         base_T_camera_BN44: from each camera at its own stamp to base_link at the reference stamp, ego motion included.
-        map_T_base_B44: float64 ego pose at the reference stamp; pose_mask_B whether it is known.
-        stamps_ns_B: reference stamps, int64.
         ego_B3: speed, yaw rate, acceleration; ego_mask_B whether they are known.
         command_B: UniAD's command.
         goal_B2: goal point; goal_mask_B whether there is one.
@@ -138,9 +136,6 @@ class Batch:
     camera_mask_BN: Tensor
     intrinsics_BN33: Tensor
     base_T_camera_BN44: Tensor
-    map_T_base_B44: Tensor
-    pose_mask_B: Tensor
-    stamps_ns_B: Tensor
     ego_B3: Tensor
     ego_mask_B: Tensor
     command_B: Tensor
@@ -180,7 +175,6 @@ def collate(examples: Sequence[Example]) -> Batch:
     """The batch of some examples, agents padded to the most any of them has."""
     samples = [example.sample for example in examples]
     cameras = [example.cameras for example in examples]
-    poses = [sample.frame.map_T_base for sample in samples]
     egos = [sample.ego for sample in samples]
     goals = [sample.frame.goal for sample in samples]
     lidar = [sample.lidar_points for sample in samples]
@@ -190,9 +184,6 @@ def collate(examples: Sequence[Example]) -> Batch:
         camera_mask_BN=_stacked([camera.mask_N for camera in cameras]),
         intrinsics_BN33=_stacked([camera.intrinsics_N33 for camera in cameras], np.float32),
         base_T_camera_BN44=_stacked([camera.base_T_camera_N44 for camera in cameras], np.float32),
-        map_T_base_B44=_stacked([np.eye(4) if pose is None else pose for pose in poses], np.float64),
-        pose_mask_B=torch.tensor([pose is not None for pose in poses]),
-        stamps_ns_B=torch.tensor([sample.frame.stamp_ns for sample in samples], dtype=torch.int64),
         ego_B3=torch.tensor([_NO_EGO if ego is None else astuple(ego) for ego in egos]),
         ego_mask_B=torch.tensor([ego is not None for ego in egos]),
         command_B=torch.tensor([int(goal.command) for goal in goals]),

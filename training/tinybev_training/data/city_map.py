@@ -79,7 +79,7 @@ def open_city_map(dataroot: Path, location: str) -> CityMap | None:
             "later from nuscenes.org, or remove the file to go without."
         ) from error
     dividers = [city.extract_line(record["line_token"]) for record in (*city.road_divider, *city.lane_divider)]
-    crossings = [edge for p in _layer(city, "ped_crossing") for edge in _two_longest_edges(p)]
+    crossings = [edge for p in _layer(city, "ped_crossing") for edge in two_longest_edges(p)]
     drivable = [
         _mended(city.extract_polygon(token)) for record in city.drivable_area for token in record["polygon_tokens"]
     ]
@@ -110,7 +110,8 @@ def _outlines(polygons: list[BaseGeometry]) -> list[BaseGeometry]:
     return [ring for polygon in _polygons([union]) for ring in (polygon.exterior, *polygon.interiors)]
 
 
-def _two_longest_edges(polygon: BaseGeometry) -> Iterator[BaseGeometry]:
+def two_longest_edges(polygon: BaseGeometry) -> Iterator[BaseGeometry]:
+    """The two longest edges of each polygon in it: of a crossing, those that people walk along."""
     for part in _polygons([polygon]):
         corners = np.asarray(part.exterior.coords)
         longest = np.argsort(np.linalg.norm(np.diff(corners, axis=0), axis=1), kind="stable")[-2:]

@@ -22,6 +22,7 @@ from tinybev_training.data.images import Size
 from tinybev_training.data.show import draw_sample
 from tinybev_training.data.targets import draw_targets
 from tinybev_training.data.training_set import Augmentation
+from tinybev_training.long_work.write_file import write_text
 
 DEFAULT_IMAGE_SIZE: Size = (256, 704)
 
@@ -114,7 +115,7 @@ def _bench(args: argparse.Namespace) -> int:
     if dataset.absences != type(dataset.absences)():
         print(str(dataset.absences).capitalize())
     if args.json is not None:
-        args.json.write_text(json.dumps(asdict(speed), indent=1) + "\n")
+        write_text(args.json, json.dumps(asdict(speed), indent=1) + "\n")
     return 0
 
 

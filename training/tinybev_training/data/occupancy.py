@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.geometry import BevGrid
+from tinybev.runtime.decode.occupancy import VEHICLES
 from tinybev.types import DETECTION_CLASSES
 from tinybev_training.data.rasterize import polygon_cells
 from tinybev_training.data.sample import OccupancyTargets
@@ -18,10 +19,8 @@ from tinybev_training.data.surroundings import Footprints
 UNIAD_GRID = BevGrid((-50.0, 50.0, 0.5), (-50.0, 50.0, 0.5))
 """The grid of UniAD's occupancy; its frame is the lidar's, ours base_link."""
 
-OCCUPYING_CLASSES = ("car", "truck", "construction_vehicle", "bus", "trailer", "motorcycle", "bicycle")
-"""UniAD's: vehicles, two-wheelers included, no pedestrians; boxes of any visibility and number of lidar points."""
-
-_OCCUPYING_IDS = np.array([DETECTION_CLASSES.index(name) for name in OCCUPYING_CLASSES])
+OCCUPYING_IDS = np.array([DETECTION_CLASSES.index(name) for name in VEHICLES])
+"""Boxes of any visibility and number of lidar points."""
 
 
 class CellRule(Enum):
@@ -52,7 +51,7 @@ def occupancy_targets(
         if rectangles is None:
             continue
         draw = _draw_centers if rule == CellRule.CENTERS else _draw_uniad
-        draw(instances[step], grid, rectangles, np.isin(rectangles.class_ids, _OCCUPYING_IDS))
+        draw(instances[step], grid, rectangles, np.isin(rectangles.class_ids, OCCUPYING_IDS))
     return OccupancyTargets(instances, np.array([step is not None for step in footprints], dtype=np.bool_), grid)
 
 

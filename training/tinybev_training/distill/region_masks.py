@@ -11,12 +11,10 @@ from torch.nn import functional
 from tinybev.geometry import BevGrid
 from tinybev.model.config import StudentConfig
 from tinybev.model.student import StudentOutputs
-from tinybev.types import MapClass
+from tinybev_training.data.map_masks import LINE_CLASSES
 from tinybev_training.distill.taught import Taught, TaughtGrid
 from tinybev_training.losses.targets import StudentTargets
 
-_LINES = (MapClass.DIVIDER, MapClass.CROSSING, MapClass.BOUNDARY)
-"""The map's elements; the drivable area is half of the world and no region."""
 _LINE_NEIGHBOURHOOD = 3
 """Cells along each side by which a line is widened."""
 
@@ -99,7 +97,7 @@ def _largest_difference(logits_BCXY: Tensor, taught: TaughtGrid) -> Tensor:
 
 def _annotated(targets: StudentTargets, config: StudentConfig, corridor_m: float) -> tuple[Tensor, ...]:
     """Agents, map, future occupancy and plan as annotated."""
-    lines_BCXY = (targets.map_BCXY & targets.map_mask_BC[:, :, None, None])[:, _LINES]
+    lines_BCXY = (targets.map_BCXY & targets.map_mask_BC[:, :, None, None])[:, LINE_CLASSES]
     later_BTXY = (targets.occupied_BTXY & targets.occupancy_mask_BT[:, :, None, None])[:, 1:]
     return (
         _fine(targets.heatmap_BKXY.amax(dim=1), config),
@@ -116,7 +114,7 @@ def _from_teacher(taught: Taught, like_BXY: Tensor, config: StudentConfig, corri
     if taught.heatmap is not None:
         agents = _fine(taught.heatmap.probability_BCXY.amax(dim=1), config)
     if taught.map is not None:
-        lines = _widened(taught.map.probability_BCXY[:, _LINES].amax(dim=1))
+        lines = _widened(taught.map.probability_BCXY[:, LINE_CLASSES].amax(dim=1))
     if taught.occupancy is not None and taught.occupancy.logits_BCXY.shape[1] > 1:
         later = taught.occupancy.probability_BCXY[:, 1:].amax(dim=1)
     if taught.plan is not None:

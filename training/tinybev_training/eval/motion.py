@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.geometry import Array
+from tinybev.runtime.decode.occupancy import VEHICLES
 from tinybev.types import DETECTION_CLASSES, Detections, Trajectories
-from tinybev_training.data.occupancy import OCCUPYING_CLASSES
 from tinybev_training.data.sample import AgentTargets
 from tinybev_training.eval.measure import NOTHING, Measure, Measures, ratio
 
-MOTION_CLASSES = {"car": OCCUPYING_CLASSES, "pedestrian": ("pedestrian",)}
+MOTION_CLASSES = {"car": VEHICLES, "pedestrian": ("pedestrian",)}
 """What UniAD merges the detection classes into."""
 RANGE_M = {"car": 50.0, "pedestrian": 40.0}
 MATCH_M = 2.0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tinybev.geometry import Array, invert
 from tinybev.types import DETECTION_CLASSES, Floats
 from tinybev_training.data.agents import footprints
-from tinybev_training.data.occupancy import OCCUPYING_CLASSES, UNIAD_GRID, CellRule, occupancy_targets
+from tinybev_training.data.occupancy import OCCUPYING_IDS, UNIAD_GRID, CellRule, occupancy_targets
 from tinybev_training.data.sample import OCCUPANCY_STEPS, PLAN_STEPS, PlanTargets
 from tinybev_training.data.scene_log import SceneLog
 from tinybev_training.data.surroundings import Footprints
@@ -33,7 +33,6 @@ FINE_CELL_M = 0.1
 Flags = NDArray[np.bool_]
 
 _CAR, _PEDESTRIAN = DETECTION_CLASSES.index("car"), DETECTION_CLASSES.index("pedestrian")
-_VEHICLES = np.array([DETECTION_CLASSES.index(name) for name in OCCUPYING_CLASSES])
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def _oriented_hits(positions: Floats, yaws: Floats, traffic: Sequence[Footprints
             continue
         yaw = float(yaws[t])
         center = np.asarray(positions[t], dtype=np.float64) + ahead_m * np.array([np.cos(yaw), np.sin(yaw)])
-        counted = np.isin(others.class_ids, [*_VEHICLES, _PEDESTRIAN])
+        counted = np.isin(others.class_ids, [*OCCUPYING_IDS, _PEDESTRIAN])
         near = np.linalg.norm(others.centers - center, axis=1) <= reach + np.hypot(*others.sizes.T) / 2
         cells = _fine_cells(center, reach)
         cells = cells[_inside(cells, center, size, yaw)]

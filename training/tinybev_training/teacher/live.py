@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -15,14 +14,13 @@ from tinybev.model.config import StudentConfig
 from tinybev.model.heads.detection import DetectionOutputs
 from tinybev.model.heads.peaks import Peaks
 from tinybev.model.student import StudentOutputs
+from tinybev.runtime.decode.detection import LOG_SIZE_RANGE
 from tinybev_training.data.batch import Batch
 from tinybev_training.teacher.outputs import GridOutput, TeacherAgents, TeacherOutputs, TeacherPlan
 from tinybev_training.train.inputs import Told
 
 LEAST_SCORE = 0.1
 """A peak below is not taught as an object; the heatmap, which is taught whole, holds it all the same. Ours."""
-_LOG_SIZE_RANGE = (math.log(0.05), math.log(50.0))
-"""As on the vehicle: outside of it a size is no object's, and its exponential may overflow."""
 
 
 class Network(Protocol):
@@ -59,11 +57,6 @@ class LiveTeacher:
     def bev_channels(self) -> int | None:
         """Channels of the shared features."""
         return self._network().config.bev_channels
-
-    @property
-    def bev_grid(self) -> BevGrid | None:
-        """Grid of the shared features."""
-        return self._network().config.head_grid
 
     @property
     def past_frames(self) -> int:
@@ -134,7 +127,7 @@ def _agents(outputs: StudentOutputs, grid: BevGrid, speaks_B: Tensor) -> Teacher
         mask_BA=(outputs.agents.score_BA.detach().float() >= LEAST_SCORE) & speaks_B[:, None],
         probability_BAK=sample_cells(dense.heatmap_BKXY, cell_BA).sigmoid(),
         centers_BA3=torch.cat([xy_BA2, sample_cells(dense.height_B1XY, cell_BA)], dim=-1),
-        sizes_BA3=sample_cells(dense.log_size_B3XY, cell_BA).clamp(*_LOG_SIZE_RANGE).exp(),
+        sizes_BA3=sample_cells(dense.log_size_B3XY, cell_BA).clamp(*LOG_SIZE_RANGE).exp(),
         yaws_BA=torch.atan2(heading_BA2[..., 0], heading_BA2[..., 1]),
         velocities_BA2=sample_cells(dense.velocity_B2XY, cell_BA),
         futures_BAMT2=xy_BA2[:, :, None, None] + offset_BAKT2,

@@ -120,11 +120,6 @@ class Teacher(Protocol):
         ...
 
     @property
-    def bev_grid(self) -> BevGrid | None:
-        """Grid of ``TeacherOutputs.bev``; None where the teacher has no features to show."""
-        ...
-
-    @property
     def past_frames(self) -> int:
         """Earlier keyframes that a batch must bring for this teacher, see ``TrainingSet``."""
         ...

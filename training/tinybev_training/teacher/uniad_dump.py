@@ -18,6 +18,7 @@ from tinybev.errors import UserError
 from tinybev.geometry import BevGrid
 from tinybev.types import MapClass
 from tinybev_training.data.batch import Batch
+from tinybev_training.data.map_masks import LINE_CLASSES
 from tinybev_training.teacher.lidar_frame import base_T_ego_map, base_T_lidar, resample
 from tinybev_training.teacher.moved_grid import move_points, planar_part, turn_vectors
 from tinybev_training.teacher.outputs import (
@@ -42,19 +43,11 @@ OCCUPIED_ABOVE = 0.1
 class UniadDumps:
     """The dumps in a folder, one ``<sample token>.safetensors`` a sample; samples without one are masked."""
 
-    def __init__(
-        self,
-        folder: Path,
-        tokens: Iterable[str],
-        bev_grid: BevGrid | None = None,
-        occupancy_grid: BevGrid | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, tokens: Iterable[str]) -> None:
         """
         Args:
             folder: of the dumps.
             tokens: of all samples that will be asked for.
-            bev_grid: onto which features and map are brought; by default UniAD's own extent and cells, in base_link.
-            occupancy_grid: of the occupancy, likewise.
 
         Raises:
             UserError: not one of the samples has a dump, or a dump cannot be read.
@@ -62,18 +55,14 @@ class UniadDumps:
         self.files = SampleFiles(folder, tokens, "UniAD's dumps", "run training/uniad/dump_teacher.py on this split")
         first = read_dump(self.files.first)
         self._channels = None if first.bev_CYX is None else len(first.bev_CYX)
-        self._bev_grid = bev_grid or _around(BEV_HALF_M, 200)
-        self._occupancy_grid = occupancy_grid or _around(OCCUPANCY_HALF_M, 200)
+        # UniAD's own extent and cells, in base_link.
+        self._bev_grid = _around(BEV_HALF_M, 200)
+        self._occupancy_grid = _around(OCCUPANCY_HALF_M, 200)
 
     @property
     def bev_channels(self) -> int | None:
         """Channels of the features, None where the dumps have none."""
         return self._channels
-
-    @property
-    def bev_grid(self) -> BevGrid | None:
-        """Grid of the features."""
-        return None if self._channels is None else self._bev_grid
 
     @property
     def past_frames(self) -> int:
@@ -160,10 +149,9 @@ def _stacked_classes(lines: GridOutput | None, drivable: GridOutput | None, grid
     values_BCXY = torch.zeros(samples, len(MapClass), *grid.shape).to(some.values_BCXY)
     mask_BC = torch.zeros(samples, len(MapClass)).to(some.mask_BC)
     reach_BXY = torch.ones_like(some.reach_BXY)
-    line_classes = [MapClass.DIVIDER, MapClass.CROSSING, MapClass.BOUNDARY]
-    for part, classes in ((lines, line_classes), (drivable, [MapClass.DRIVABLE])):
+    for part, classes in ((lines, LINE_CLASSES), (drivable, (MapClass.DRIVABLE,))):
         if part is not None and part.reach_BXY is not None:
-            values_BCXY[:, classes], mask_BC[:, classes] = part.values_BCXY, part.mask_BC
+            values_BCXY[:, list(classes)], mask_BC[:, list(classes)] = part.values_BCXY, part.mask_BC
             reach_BXY = reach_BXY & part.reach_BXY
     return GridOutput(values_BCXY, mask_BC, grid, reach_BXY)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tinybev.geometry import BevGrid
 from tinybev_training.data.batch import Batch
 from tinybev_training.losses.boxes import grid_places
 from tinybev_training.teacher.moved_grid import move_points, resample_moved, turn_vectors
@@ -51,11 +50,6 @@ class WrittenTeacher:
     def bev_channels(self) -> int | None:
         """Channels of the shared features."""
         return None if self._like.bev is None else self._like.bev.values_BCXY.shape[1]
-
-    @property
-    def bev_grid(self) -> BevGrid | None:
-        """Grid of the shared features."""
-        return None if self._like.bev is None else self._like.bev.grid
 
     @property
     def past_frames(self) -> int:

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import torch
 
+from tinybev_training.data.targets import UNIAD_GRIDS
 from tinybev_training.world.cameras import rig
 from tinybev_training.world.demo_scene import WEATHER, demo_scenario
 from tinybev_training.world.endless import LiveScene
@@ -25,11 +26,11 @@ def measure(size: tuple[int, int], device: str, samples: int) -> dict[str, objec
         world = build_world(scenario, WEATHER, device)
         built = time.perf_counter() - started
         scene = LiveScene(world, scene_log(scenario, cameras), city_map(scenario), cameras)
-        scene.surroundings(0, True, 70.0)
+        scene.surroundings(0, True, UNIAD_GRIDS.map_radius_m)
         times = []
         for index in range(samples):
             started = time.perf_counter()
-            scene.surroundings(index % len(scene.log.keyframes), True, 70.0)
+            scene.surroundings(index % len(scene.log.keyframes), True, UNIAD_GRIDS.map_radius_m)
             times.append(time.perf_counter() - started)
     name = torch.cuda.get_device_name() if device != "cpu" else "one CPU thread"
     return {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinybev.draw.boxes import EDGES, FRONT_FACE
+from tinybev.draw.layout import TILES
 from tinybev.draw.palette import DETECTION_COLORS
 from tinybev.geometry import Array, box_corners, invert, project, transform_points
 from tinybev_training.world.cameras import MountedCamera, rig
@@ -21,7 +22,6 @@ from tinybev_training.world.weather import with_strengths
 from tinybev_training.world.world import World, build_world, pose_matrix
 
 LOOKS: dict[str, list[str]] = {"day": [], "night": ["night=1"], "fog": ["fog=0.5"]}
-ROWS = (("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"), ("CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT"))
 KEYFRAME = 14
 TILE = (540, 304)
 QUALITY = 80
@@ -37,7 +37,7 @@ def mosaic(world: World, keyframe: int, height: int = 450, width: int = 800) -> 
     stamp_ns = keyframe_stamps(world.scenario)[keyframe]
     labels = label(world.scenario, world.scenario.at(stamp_ns))
     tiles = {camera.name: _tile(world, camera, stamp_ns, labels) for camera in rig(height, width)}
-    return np.vstack([np.hstack([tiles[name] for name in row]) for row in ROWS])
+    return np.vstack([np.hstack([tiles[name] for name in row]) for row in TILES])
 
 
 def _tile(world: World, camera: MountedCamera, stamp_ns: int, labels: Labels) -> NDArray[np.uint8]:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from tinybev.geometry import Array
 from tinybev.types import MapClass
-from tinybev_training.data.city_map import CityMap
+from tinybev_training.data.city_map import CityMap, two_longest_edges
 from tinybev_training.data.scene_log import Annotations, CameraRecord, EgoTrack, Keyframe, LidarRecord, SceneLog
 from tinybev_training.world.cameras import BASE_T_LIDAR, MountedCamera
 from tinybev_training.world.keyframes import Labels, keyframe_stamps, label
@@ -52,7 +51,7 @@ def city_map(scenario: Scenario) -> CityMap:
         for kind, line in zip(roads.line_kinds, roads.lines, strict=True)
         if kind != LineKind.STOP
     ]
-    crossings = [shapely.LineString(edge) for polygon in roads.crossings.polygons() for edge in _long_edges(polygon)]
+    crossings = [edge for polygon in roads.crossings.polygons() for edge in two_longest_edges(polygon)]
     boundary = [
         ring
         for polygon in shapely.get_parts(np.array([shapely.union_all(drivable)], dtype=object))
@@ -60,12 +59,6 @@ def city_map(scenario: Scenario) -> CityMap:
     ]
     lines = {MapClass.DIVIDER: dividers, MapClass.CROSSING: crossings, MapClass.BOUNDARY: boundary}
     return CityMap({kind: shapely.STRtree(geometries) for kind, geometries in lines.items()}, shapely.STRtree(drivable))
-
-
-def _long_edges(polygon: shapely.Polygon) -> list[NDArray[np.float64]]:
-    corners = np.asarray(polygon.exterior.coords)
-    longest = np.argsort(np.linalg.norm(np.diff(corners, axis=0), axis=1), kind="stable")[-2:]
-    return [corners[edge : edge + 2] for edge in longest]
 
 
 def _camera(scenario: Scenario, camera: MountedCamera, stamp_ns: int) -> CameraRecord:

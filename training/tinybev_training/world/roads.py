@@ -17,7 +17,6 @@ from tinybev_training.world.scenario import LineKind, Roads
 
 SEGMENT_M = 2.0
 """Straight pieces are cut this short before they are bent."""
-STOP_LINE_M = 0.4
 STOP_LINE_BACK_M = 0.7
 
 
