@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tinybev_training.eval.pace import at_pace_of
@@ -24,8 +23,8 @@ def drive(steps: list[tuple[float, float]]) -> tuple[Floats, Floats]:
     return np.cumsum(lengths[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], axis=1), axis=0), yaws
 
 
-def walked(positions: Floats, yaws: Floats, metres: float) -> Floats:
-    """The point so far along the way, segment by segment."""
+def walked(positions: Floats, metres: float) -> Floats:
+    """The point so far along the way, segment by segment, or its end."""
     at = np.zeros(2)
     for goal in positions:
         length = float(np.linalg.norm(goal - at))
@@ -33,32 +32,46 @@ def walked(positions: Floats, yaws: Floats, metres: float) -> Floats:
             return at + (goal - at) * metres / length
         metres -= length
         at = goal
-    return at + metres * np.array([np.cos(yaws[-1]), np.sin(yaws[-1])])
+    return at
 
 
 @given(moves, moves)
-def test_it_is_where_one_comes_walking_along_the_way(planned: list, driven: list) -> None:
-    positions, yaws = drive(planned)
-    moved, _ = at_pace_of(positions, yaws, drive(driven)[0])
-    far = np.cumsum([length for length, _ in driven])
-    np.testing.assert_allclose(moved, [walked(positions, yaws, metres) for metres in far], atol=1e-6)
+def test_it_is_where_one_comes_walking_along_both_ways(planned: list, driven: list) -> None:
+    (positions, yaws), (other, _) = drive(planned), drive(driven)
+    paced = at_pace_of(positions, yaws, other)
+    ends = np.cumsum([length for length, _ in planned])
+    far = np.minimum(np.cumsum([length for length, _ in driven]), ends[-1])
+    np.testing.assert_allclose(paced.positions, [walked(positions, metres) for metres in far], atol=1e-6)
+    np.testing.assert_allclose(paced.driven, [walked(other, metres) for metres in far], atol=1e-6)
 
 
 @given(moves)
 def test_at_its_own_pace_a_way_is_as_it_was(planned: list) -> None:
     positions, yaws = drive(planned)
-    np.testing.assert_allclose(at_pace_of(positions, yaws, positions)[0], positions, atol=1e-6)
+    paced = at_pace_of(positions, yaws, positions)
+    np.testing.assert_allclose(paced.positions, positions, atol=1e-6)
+    np.testing.assert_array_equal(paced.positions, paced.driven)
+    assert paced.reached.all()
 
 
 def test_headings_go_over_evenly_and_do_not_jump_where_they_wrap() -> None:
     positions = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
-    half_as_fast = positions / 2
     turned = np.array([3.1, -3.1, -3.0])  # over pi, a turn of less than a tenth
-    _, yaws = at_pace_of(positions, turned, half_as_fast)
-    np.testing.assert_allclose(yaws, [3.1 / 2, 3.1, 3.1 + (2 * np.pi - 6.2) / 2])
+    paced = at_pace_of(positions, turned, positions / 2)
+    np.testing.assert_allclose(paced.yaws, [3.1 / 2, 3.1, 3.1 + (2 * np.pi - 6.2) / 2])
 
 
-def test_a_plan_that_stands_goes_straight_on_in_its_heading() -> None:
-    moved, yaws = at_pace_of(np.zeros((3, 2)), np.full(3, np.pi / 2), np.array([[2.0, 0.0], [4.0, 0.0], [6.0, 0.0]]))
-    np.testing.assert_allclose(moved, [[0, 2], [0, 4], [0, 6]], atol=1e-9)
-    assert yaws == pytest.approx([np.pi / 2] * 3)
+def test_a_slow_plan_on_the_right_bend_is_judged_as_far_as_it_goes() -> None:
+    times = 0.5 * np.arange(1, STEPS + 1)
+    fast, slow = (
+        20.0 * np.stack([np.sin(angles), 1 - np.cos(angles)], axis=1) for angles in (0.5 * times, 0.25 * times)
+    )
+    paced = at_pace_of(slow, 0.25 * times, fast)
+    np.testing.assert_allclose(paced.positions, paced.driven, atol=0.2)  # chords of unlike length
+    np.testing.assert_array_equal(paced.reached, [1, 1, 1, 0, 0, 0])
+
+
+def test_a_plan_that_stands_says_nothing_of_its_way() -> None:
+    paced = at_pace_of(np.zeros((3, 2)), np.zeros(3), np.array([[2.0, 0.0], [4.0, 0.0], [6.0, 0.0]]))
+    np.testing.assert_array_equal(paced.positions, paced.driven)
+    assert not paced.reached.any()

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from tinybev.geometry import Array
 from tinybev.types import Floats
 
-_BEYOND_M = 1000.0
-"""How far a way goes on straight ahead past its end, farther than anything drives within a plan."""
+
+@dataclass(frozen=True)
+class Paced:
+    """A plan's way at the T steps of another drive, as far along as that has come, or at its end where it is shorter.
+
+    Attributes:
+        positions, yaws: (T, 2), (T,) there.
+        driven: (T, 2) the other drive at the same distance from its start.
+        reached: (T,) whether the plan goes that far.
+    """
+
+    positions: Array
+    yaws: Array
+    driven: Array
+    reached: NDArray[np.bool_]
 
 
-def at_pace_of(positions: Floats, yaws: Floats, driven: Floats) -> tuple[Array, Array]:
-    """At each step the point of a plan's way as far from its start as another drive has come by then.
+def at_pace_of(positions: Floats, yaws: Floats, driven: Floats) -> Paced:
+    """Drives a plan's way as fast as another drive went.
 
-    Distances are along the line through the positions, from the origin on; what the drive goes backwards counts as
-    forwards. Past the plan's end the way goes on straight, in its last heading.
+    Distances are along the lines through the positions, from the origin on; what a drive goes backwards counts as
+    forwards. Past its end a plan says nothing of where it would go, so nothing is made up.
 
     Args:
         positions: (T, 2) the plan, metres, in the vehicle's frame now.
         yaws: (T,) its headings, radians.
         driven: (T, 2) the other drive, in the same frame.
-
-    Returns:
-        Positions (T, 2) and headings (T,), neither wrapped nor jumping.
     """
-    way = np.concatenate([np.zeros((1, 2)), positions])
+    way, other = (np.concatenate([np.zeros((1, 2)), line]) for line in (positions, driven))
     headings = np.unwrap(np.concatenate([[0.0], yaws]))
-    reached = _distances(way)
-    ahead = np.array([np.cos(headings[-1]), np.sin(headings[-1])])
-    way = np.concatenate([way, [way[-1] + _BEYOND_M * ahead]])
-    headings, reached = np.append(headings, headings[-1]), np.append(reached, reached[-1] + _BEYOND_M)
-    # Where the plan stands the distance does not grow, and np.interp takes the last of the points that share it.
-    wanted = _distances(np.concatenate([np.zeros((1, 2)), driven]))[1:]
-    moved = np.stack([np.interp(wanted, reached, way[:, axis]) for axis in (0, 1)], axis=1)
-    return moved, np.asarray(np.interp(wanted, reached, headings))
+    along, other_along = _distances(way), _distances(other)
+    wanted = np.minimum(other_along[1:], along[-1])
+    return Paced(
+        _at(wanted, along, way),
+        np.asarray(np.interp(wanted, along, headings)),
+        _at(wanted, other_along, other),
+        other_along[1:] <= along[-1],
+    )
 
 
 def _distances(line: Array) -> Array:
     """(N,) along a line (N, 2) from its first point."""
     steps = np.linalg.norm(np.diff(line, axis=0), axis=1)
     return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _at(wanted: Array, along: Array, line: Array) -> Array:
+    """(T, 2) the points of a line (N, 2) at distances ``wanted``; ``along`` (N,) are those of its own points."""
+    return np.stack([np.interp(wanted, along, line[:, axis]) for axis in (0, 1)], axis=1)

@@ -62,7 +62,9 @@ class PlanErrors:
         vehicle_hit, human_vehicle_hit: (T,) whether the plan's, the human's box meets a vehicle on the coarse grid.
         any_hit, human_any_hit: (T,) the same with pedestrians.
         oriented_hit, human_oriented_hit: (T,) vehicles and pedestrians, with boxes that turn, on the fine grid.
-        paced_l2, paced_hit: (T,) ``l2`` and ``oriented_hit`` of the plan's way driven at the human's pace.
+        paced_l2: (T,) how far apart the plan's way and the human's are, as far along both as the human has come, or as
+            the plan goes.
+        paced_hit: (T,) ``oriented_hit`` of the plan's way driven at the human's pace, as far as it goes.
         annotated: whether there was anything that could be met; if not, that nothing is hit says nothing.
     """
 
@@ -99,9 +101,10 @@ def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors
     ahead = truth.lidar_ahead_m + EGO_AHEAD_OF_LIDAR_M
     vehicles = _coarse_cells(truth, pedestrians=False)
     everybody = _coarse_cells(truth, pedestrians=True)
-    paced, paced_yaws = at_pace_of(positions, yaws, human.positions)
+    paced = at_pace_of(positions, yaws, human.positions)
+    paced_hit = _oriented_hits(paced.positions, paced.yaws, truth.traffic, ahead)
     return PlanErrors(
-        l2=_distances(positions, human),
+        l2=np.where(human.valid, np.linalg.norm(positions - human.positions, axis=1), 0.0),
         valid=human.valid,
         vehicle_hit=_coarse_hits(positions, vehicles) & human.valid,
         human_vehicle_hit=_coarse_hits(human.positions, vehicles) & human.valid,
@@ -109,8 +112,8 @@ def plan_errors(positions: Floats, yaws: Floats, truth: PlanTruth) -> PlanErrors
         human_any_hit=_coarse_hits(human.positions, everybody) & human.valid,
         oriented_hit=_oriented_hits(positions, yaws, truth.traffic, ahead) & human.valid,
         human_oriented_hit=_oriented_hits(human.positions, human.yaws, truth.traffic, ahead) & human.valid,
-        paced_l2=_distances(paced, human),
-        paced_hit=_oriented_hits(paced, paced_yaws, truth.traffic, ahead) & human.valid,
+        paced_l2=np.where(human.valid, np.linalg.norm(paced.positions - paced.driven, axis=1), 0.0),
+        paced_hit=paced_hit & paced.reached & human.valid,
         annotated=truth.annotated,
     )
 
@@ -123,8 +126,8 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
       none there is nothing to measure.
     * ``stp3``: mean up to t. Vehicles and pedestrians. Only samples whose recording goes on for 3 s.
     * ``oriented``: share of the plans that have collided at t or before. Samples as in ``stp3``; no step is left out.
-    * ``paced``: L2 at t, and collisions as in ``oriented``, of the plans' ways driven at the human's pace: what is
-      left of the errors when those of speed are taken away. Samples as in ``stp3``.
+    * ``paced``: L2 at t, and collisions as in ``oriented``, of the plans' ways driven at the human's pace, as far as
+      they go: what is left of the errors when those of speed are taken away. Samples as in ``stp3``.
 
     The count is that of samples, and for collisions of those with annotations. ``avg`` is the mean over 1, 2 and 3 s.
     """
@@ -152,11 +155,6 @@ def planning_measures(errors: Sequence[PlanErrors]) -> Measures:
         **_at_steps("paced.L2", [error.paced_l2 for error in complete]),
         **_at_steps("paced.collision", [np.logical_or.accumulate(error.paced_hit) for error in completely_judged], 100),
     }
-
-
-def _distances(positions: Floats, human: PlanTargets) -> Array:
-    """(T,) to where the human was; 0 at steps that are not valid."""
-    return np.where(human.valid, np.linalg.norm(positions - human.positions, axis=1), 0.0)
 
 
 def _at_steps(
