@@ -38,6 +38,13 @@ def test_what_is_needed_is_made_first_and_what_is_there_stays(tmp_path: Path) ->
     assert record.command == f"tinybev model nano --json {last}"
     assert record.seconds > 0
     assert record.side_by_side == 2
+    assert record.done
+    write_record(tmp_path, "last", replace(record, seconds=9999.0))
+    (tmp_path / "last.json").unlink()
+    Runner(tmp_path, "cpu", 2).run(jobs)
+    again = read_record(tmp_path, "last")
+    assert again is not None
+    assert again.seconds < 9999  # what is made again begins anew
     assert "backbone" in (tmp_path / "logs" / "last.log").read_text()
 
 

@@ -60,20 +60,28 @@ def is_summed(metric: str) -> bool:
 def bootstrap(evaluations: Sequence[Evaluation], metric: str, resamples: int = RESAMPLES) -> list[Interval | None]:
     """Intervals of a ``metric`` that is a sum: of the first run itself, and of each other's difference from the first.
 
-    None where the metric is no sum over scenes, or fewer than two scenes have something to measure in every run.
+    None where :func:`drawn_sums` gives nothing.
+    """
+    return _intervals(drawn_sums(evaluations, metric, resamples)) or [None] * len(evaluations)
+
+
+def drawn_sums(evaluations: Sequence[Evaluation], metric: str, resamples: int = RESAMPLES) -> list[NDArray[np.float64]]:
+    """Of each run a ``metric`` that is a sum, in every resample of the scenes.
+
+    Nothing where the metric is no sum over scenes, or fewer than two scenes have something to measure in every run.
     """
     scenes = sorted(evaluations[0].scenes)
     found = [[find(evaluation.scenes[scene], metric) for scene in scenes] for evaluation in evaluations]
     common = [n for n in range(len(scenes)) if all(measures[n].valid for measures in found)]
     if not is_summed(metric) or len(common) < 2:
-        return [None] * len(evaluations)
+        return []
     draws = np.random.default_rng(SEED).integers(0, len(common), (resamples, len(common)))
     means = []
     for measures in found:
         counts = np.array([measures[n].count for n in common])
         sums = counts * np.array([measures[n].value for n in common])
         means.append(sums[draws].sum(axis=1) / counts[draws].sum(axis=1))
-    return _intervals(means)
+    return means
 
 
 def drawn_figures_of(run: SceneStatistics, resamples: int = RESAMPLES) -> Figures:
@@ -157,10 +165,11 @@ def _check_same(scenes: Sequence[Sequence[str]]) -> None:
 
 def _intervals(values: Sequence[NDArray[np.float64]]) -> list[Interval | None]:
     """Of the first run's values, and of the others' differences from them."""
-    return [_interval(values[0]), *(_interval(each - values[0]) for each in values[1:])]
+    return [interval(each if number == 0 else each - values[0]) for number, each in enumerate(values)]
 
 
-def _interval(values: NDArray[np.float64]) -> Interval | None:
+def interval(values: NDArray[np.float64]) -> Interval | None:
+    """Of a figure in every resample; None where a resample leaves nothing to measure."""
     if not np.isfinite(values).all():
         return None
     low, high = np.quantile(values, [(1 - COVERED) / 2, (1 + COVERED) / 2])

@@ -45,12 +45,14 @@ class Record:
         seconds: that it ran, over all starts.
         machine: on which it ended.
         side_by_side: jobs that might run at the same time.
+        done: whether it ended well.
     """
 
     command: str
     seconds: float
     machine: str
     side_by_side: int
+    done: bool = False
 
 
 def record_file(folder: Path, name: str) -> Path:

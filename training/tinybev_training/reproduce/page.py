@@ -76,9 +76,12 @@ def _legend(scale: Scale) -> str:
     """What a number of the tables is."""
     shipped = "; those of the shipped bundle are of all its runs together" if scale.shipped else ""
     return (
-        "A number is the mean over the seeds listed, with ± their standard deviation where there are several. In "
-        f"brackets is the {COVERED:.0%} interval of {RESAMPLES} resamples of the held-out scenes, of the **first** "
-        f"seed alone, so that it need not be centred on the number. Hours are the mean of the seeds{shipped}."
+        "A number is the mean over the seeds listed, with ± their standard deviation (n - 1) where there are several. "
+        f"In brackets is the {COVERED:.0%} interval of that mean over {RESAMPLES} resamples of the held-out scenes, "
+        "the same ones for every run: what other scenes would give, and not what other seeds would. Planners are told "
+        "the command and a point 30 m ahead on the way that the human then took. L2 and collisions are UniAD's, for "
+        "whom a step after the end of its recording has no error, so what can be judged is worse than they say "
+        f"([evaluation](evaluation.md#definitions)). Hours are the mean of the seeds{shipped}."
     )
 
 
@@ -197,8 +200,14 @@ def _of_the_teacher(rows: Sequence[SummaryRow]) -> list[str]:
 
 
 def _share(ours: Cell, teachers: Cell) -> str:
-    mean, theirs = sum(ours.values) / len(ours.values), teachers.values[0]
+    mean, theirs = _mean(ours), _mean(teachers)
     return f"{100 * mean / theirs:.0f} %" if theirs and math.isfinite(mean / theirs) else _ABSENT
+
+
+def _mean(cell: Cell) -> float:
+    """Of the seeds that have the figure; NaN where none has."""
+    finite = [value for value in cell.values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.nan
 
 
 def _by_distance(title: str, figures: Sequence[Figure], rows: Sequence[SummaryRow]) -> list[str]:

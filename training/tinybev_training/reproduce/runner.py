@@ -99,13 +99,14 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         threads = max(1, (os.cpu_count() or 1) // self.at_once)
         earlier = read_record(self.folder, job.name)
-        before = earlier.seconds if earlier else 0.0
+        # What was done once and is made again begins anew.
+        before = earlier.seconds if earlier and not earlier.done else 0.0
         started = time.monotonic()
 
-        def note() -> float:
+        def note(done: bool) -> float:
             seconds = before + time.monotonic() - started
             machine = device_name(self.device, threads)
-            write_record(self.folder, job.name, Record(job.text, seconds, machine, self.at_once))
+            write_record(self.folder, job.name, Record(job.text, seconds, machine, self.at_once, done))
             return seconds
 
         with log.open("ab") as file:
@@ -121,7 +122,7 @@ class Runner:
             while True:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(NOTED_EVERY_S)
-                seconds = note()
+                seconds = note(process.returncode == 0 and job.makes.exists())
                 if process.returncode is not None:
                     break
             del self._processes[job.name]

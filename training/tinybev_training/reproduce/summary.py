@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinybev_training.eval.compare import Figures, Interval, bootstrap, drawn_figures_of, drawn_intervals, read_run
-from tinybev_training.eval.results_file import Evaluation
+import numpy as np
+from numpy.typing import NDArray
+
+from tinybev_training.eval.compare import Figures, Interval, drawn_sums, interval
+from tinybev_training.eval.results_file import Evaluation, read_evaluation
 from tinybev_training.eval.rings import RING_NAMES
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
@@ -23,6 +26,7 @@ from tinybev_training.reproduce.experiment import (
     Run,
 )
 from tinybev_training.reproduce.job import Record, read_record
+from tinybev_training.reproduce.kept_draws import drawn_figures_beside
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ class Cell:
 
     Attributes:
         values: one for each seed; NaN where there was nothing to measure.
-        interval: over the scenes, of the first seed: of the row's own figure, or of its difference from the reference.
+        interval: over the scenes, of the mean of the seeds: of the row's own figure, or of its difference from the
+            reference.
     """
 
     values: tuple[float, ...]
@@ -114,13 +119,12 @@ class _Measured:
     Attributes:
         run: which.
         evaluation: its figures.
-        drawn: its figures in every resample of the scenes, as far as those are kept; None but for the first seed, of
-            which intervals are shown.
+        drawn: its figures in every resample of the scenes, but for those that are sums over scenes.
     """
 
     run: Run
     evaluation: Evaluation
-    drawn: Figures | None
+    drawn: Figures
 
 
 def summarize(experiment: Experiment) -> list[SummaryRow]:
@@ -137,19 +141,17 @@ def summarize(experiment: Experiment) -> list[SummaryRow]:
 
 
 def _measured(experiment: Experiment, run: Run) -> _Measured:
-    read = read_run(experiment.figures(run))
-    if run.seed != experiment.scale.seeds[0]:
-        return _Measured(run, read.evaluation, None)
-    return _Measured(run, read.evaluation, drawn_figures_of(read.statistics) if read.statistics is not None else {})
+    path = experiment.figures(run)
+    return _Measured(run, read_evaluation(path), drawn_figures_beside(path))
 
 
 def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequence[_Measured]]) -> SummaryRow:
     measured = all_measured[row]
     runs = [each.run for each in measured]
-    own = _intervals(measured[:1])
     cells = {
         figure.metric: Cell(
-            tuple(find(each.evaluation.tasks, figure.metric).value for each in measured), own.get(figure.metric)
+            tuple(find(each.evaluation.tasks, figure.metric).value for each in measured),
+            _interval(measured, (), figure.metric),
         )
         for figure in _SUMMARIZED
     }
@@ -183,24 +185,27 @@ def _differences(others: Sequence[_Measured], measured: Sequence[_Measured]) -> 
     pairs = [(theirs, ours) for ours in measured for theirs in others if theirs.run.seed == ours.run.seed]
     if not pairs:
         return {}
-    intervals, differences = _intervals(pairs[0]), {}
+    theirs, ours = zip(*pairs, strict=True)
+    differences = {}
     for figure in FIGURES:
         measures = [tuple(find(each.evaluation.tasks, figure.metric) for each in pair) for pair in pairs]
         if all(measure.valid for pair in measures for measure in pair):
-            values = tuple(ours.value - theirs.value for theirs, ours in measures)
-            differences[figure.metric] = Cell(values, intervals.get(figure.metric))
+            values = tuple(mine.value - other.value for other, mine in measures)
+            differences[figure.metric] = Cell(values, _interval(ours, theirs, figure.metric))
     return differences
 
 
-def _intervals(measured: Sequence[_Measured]) -> dict[str, Interval | None]:
-    """Of the last one, by metric: its own, or its difference from the first; none but for the first seed."""
-    known = [each.drawn for each in measured if each.drawn is not None]
-    if len(known) < len(measured):
-        return {}
-    drawn = drawn_intervals(known)
-    evaluations = [each.evaluation for each in measured]
-    found = {}
-    for figure in _SUMMARIZED:
-        intervals = drawn.get(figure.metric) or bootstrap(evaluations, figure.metric)
-        found[figure.metric] = intervals[-1]
-    return found
+def _interval(ours: Sequence[_Measured], theirs: Sequence[_Measured], metric: str) -> Interval | None:
+    """Of the mean of our runs, less that of theirs where there are some, in the same resamples of the scenes."""
+    drawn = _drawn((*ours, *theirs), metric)
+    if not drawn:
+        return None
+    mean = np.mean(drawn[: len(ours)], axis=0)
+    return interval(mean - np.mean(drawn[len(ours) :], axis=0) if theirs else mean)
+
+
+def _drawn(runs: Sequence[_Measured], metric: str) -> list[NDArray[np.float64]]:
+    """A figure of each run in every resample; nothing where one of them does not have it."""
+    if all(metric in run.drawn for run in runs):
+        return [run.drawn[metric] for run in runs]
+    return drawn_sums([run.evaluation for run in runs], metric)
