@@ -13,6 +13,8 @@ from tinybev_training.world.dataset_writer import (
     TRAIN,
     VAL,
     VERSION,
+    Order,
+    begin,
     default_splits,
     is_val,
     named_splits,
@@ -106,6 +108,19 @@ def test_other_options_for_the_same_folder_are_refused(
 def test_nonsense_is_refused_before_anything_is_written(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert run(*arguments, "--out", str(tmp_path / "out")) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_one_that_was_killed_at_its_start_is_taken(tmp_path: Path) -> None:
+    (tmp_path / ".world").mkdir()
+    (tmp_path / ".world" / ".order.json.partial").write_text("{")
+    begin(tmp_path, Order())
+    assert (tmp_path / ".world" / "order.json").is_file()
+
+
+def test_a_sun_below_the_horizon_is_refused() -> None:
+    for elevation in ("-0.5", "nan", "2"):
+        with pytest.raises(UserError, match="above the horizon"):
+            Order(weather=(f"sun_elevation={elevation}",))
 
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

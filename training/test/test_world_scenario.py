@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+from tinybev_training.world.cameras import rig
 from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.demo_scene import demo_scenario
-from tinybev_training.world.generate import absent_classes, generate_scenario
+from tinybev_training.world.generate import _coupled, absent_classes, generate_scenario
+from tinybev_training.world.keyframes import label
+from tinybev_training.world.memory_log import scene_log
 from tinybev_training.world.polylines import Areas, Polylines
 from tinybev_training.world.scenario import TICK_NS, Scenario, load_scenario, save_scenario
 
@@ -103,3 +107,36 @@ def test_polygons_with_holes_are_packed_and_unpacked() -> None:
     back = areas.polygons()
     assert [round(p.area, 3) for p in back] == [round(ring.area, 3), round(square.area, 3)]
     assert len(Polylines.of([])) == 0
+
+
+def test_another_seed_has_other_tokens_and_other_weather_has_the_same() -> None:
+    scenario = demo_scenario()
+    cut = dataclasses.replace(scenario, ego=scenario.ego[:-1])
+    keys = [each.key for each in (scenario, dataclasses.replace(scenario, seed=scenario.seed + 1), cut)]
+    assert len(set(keys)) == 3
+    logs = [scene_log(each, rig(36, 64)) for each in (scenario, dataclasses.replace(scenario, seed=99))]
+    assert not {keyframe.token for keyframe in logs[0].keyframes} & {keyframe.token for keyframe in logs[1].keyframes}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "whole"),
+    [
+        ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4]),
+        ([0, 1, 3, 4], [0, 1, 4]),  # a trailer without its tractor, and nobody else
+        ([0, 1, 2, 4], [0, 1, 4]),  # a tractor without its trailer
+        ([3, 4], [4]),
+    ],
+)
+def test_a_tractor_and_its_trailer_are_there_together_or_not_at_all(chosen: list[int], whole: list[int]) -> None:
+    trailers = np.array([False, False, False, True, False])
+    assert _coupled(np.array(chosen), trailers).tolist() == whole
+
+
+def test_a_speed_at_the_end_of_a_recording_is_that_of_the_time_that_is_left() -> None:
+    scenario = demo_scenario()
+    moment = scenario.at(scenario.end_ns)
+    moving = label(scenario, moment)
+    earlier = label(scenario, scenario.at(scenario.end_ns - 2 * TICK_NS))
+    common, here, there = np.intersect1d(moving.agents, earlier.agents, return_indices=True)
+    assert len(common) > 20
+    assert (moving.attribute_ids[here] == earlier.attribute_ids[there]).mean() > 0.95

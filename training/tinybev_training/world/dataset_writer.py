@@ -104,11 +104,13 @@ def begin(root: Path, order: Order) -> None:
                 "another --out."
             )
         return
-    if root.exists() and any(root.iterdir()):
+    # One that was killed right here may have left the folder, or a part of the file.
+    begun = {work, _partial(file)}
+    if root.exists() and not begun.issuperset((*root.iterdir(), *(work.iterdir() if work.is_dir() else ()))):
         raise UserError(
             f"expected an empty folder or one of `tinybev world`'s, but {root} holds something else; choose another."
         )
-    work.mkdir(parents=True)
+    work.mkdir(parents=True, exist_ok=True)
     _write_whole(file, wanted)
 
 
@@ -247,6 +249,10 @@ def _rows_file(root: Path, name: str) -> Path:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
+    partial = _partial(path)
     partial.write_text(text)
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

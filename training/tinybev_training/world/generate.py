@@ -142,13 +142,8 @@ def _agents(
     chosen = np.flatnonzero(kept)
     rank = np.array([_rank(model, bool(stands)) for model, stands in zip(models, parked, strict=True)])[chosen]
     apart = _apart(poses[:, chosen], sizes[chosen], present[:, chosen], rank, ego)
-    # A tractor and its trailer come one after the other, and neither drives alone.
-    trailers = np.array([track.offset > 0 for track in tracks] + [False] * len(boxes))[chosen]
-    for trailer in np.flatnonzero(trailers):
-        apart[[trailer - 1, trailer]] = (
-            apart[trailer] and apart[trailer - 1] and chosen[trailer - 1] == chosen[trailer] - 1
-        )
-    chosen = chosen[apart]
+    trailers = np.array([track.offset > 0 for track in tracks] + [False] * len(boxes))
+    chosen = _coupled(chosen[apart], trailers)
     return Agents(
         models=np.array(models, dtype=np.int32)[chosen],
         looks=rng.integers(0, 1 << 30, len(models)).astype(np.int32)[chosen],
@@ -157,6 +152,16 @@ def _agents(
         present=present[:, chosen],
         parked=parked[chosen],
     )
+
+
+def _coupled(chosen: NDArray[np.int64], trailers: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Of those chosen, ascending, the ones that are whole: a tractor comes right before its trailer, and neither drives
+    alone."""
+    pulling = np.append(trailers[1:], False)
+    alone = (trailers & ~np.isin(np.arange(len(trailers)) - 1, chosen)) | (
+        pulling & ~np.isin(np.arange(len(trailers)) + 1, chosen)
+    )
+    return chosen[~alone[chosen]]
 
 
 def _apart(

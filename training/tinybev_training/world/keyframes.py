@@ -53,8 +53,11 @@ def label(scenario: Scenario, moment: Moment) -> Labels:
     chosen = np.flatnonzero(moment.present & (gap < ANNOTATION_RANGE_M))
     sizes = agents.sizes[chosen].astype(np.float64)
     poses = moment.poses[chosen]
-    before, after = (scenario.at(moment.stamp_ns + shift).poses[chosen, :2] for shift in (-2 * TICK_NS, 2 * TICK_NS))
-    speeds = np.linalg.norm(after - before, axis=1) / (4 * TICK_NS / 1e9)
+    around = [
+        min(max(moment.stamp_ns + shift, scenario.start_ns), scenario.end_ns) for shift in (-2 * TICK_NS, 2 * TICK_NS)
+    ]
+    before, after = (scenario.at(stamp).poses[chosen, :2] for stamp in around)
+    speeds = np.linalg.norm(after - before, axis=1) / ((around[1] - around[0]) / 1e9)
     return Labels(
         agents=chosen,
         centers=np.concatenate([poses[:, :2], sizes[:, 2:] / 2], axis=1),

@@ -156,7 +156,7 @@ def _beam_windows(corners: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _sweep(
     world: World, beams: Tensor, reach: Tensor, hit: Tensor, triangle: Tensor, agent: Tensor, stamp_ns: int
 ) -> Sweep:
-    """Points with noise and intensity; what is too far, too dark or too slanting gives no echo."""
+    """Points with noise and intensity; what is too far, or lost in fog or rain, gives no echo."""
     rng = np.random.default_rng(stamp_ns % (1 << 62))
     distance = np.minimum(reach.cpu().numpy().astype(np.float64), 1e4)
     table = world.palette.table

@@ -30,7 +30,7 @@ def scene_log(scenario: Scenario, cameras: tuple[MountedCamera, ...]) -> SceneLo
     positions = _positions(labels, len(scenario.agents))
     keyframes = tuple(
         Keyframe(
-            token(scenario.name, "sample", index),
+            token(scenario.key, "sample", index),
             tuple(_camera(scenario, camera, stamp) for camera in cameras),
             LidarRecord(NOWHERE, stamp, BASE_T_LIDAR, pose_matrix(scenario.at(stamp).ego)),
             _annotations(labels[index], _velocities(positions, stamps, index)),

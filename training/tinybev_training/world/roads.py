@@ -24,7 +24,8 @@ STOP_LINE_BACK_M = 0.7
 class Bend:
     """A gentle bend of the whole plane, then a turn: netgenerate's straight streets become curves.
 
-    Slopes stay below about a tenth, so distances change by less than one percent and what touches keeps touching.
+    Slopes stay below 0.14, so that what touches keeps touching; lengths change by up to that share where a street runs
+    along a diagonal of both waves.
 
     Attributes:
         amplitude: (2,) metres.

@@ -141,6 +141,11 @@ class Scenario:
     props: Props
 
     @property
+    def key(self) -> str:
+        """What its tokens are made of: another seed or another length has others, other weather has the same."""
+        return f"{self.name} {self.seed} {len(self.ego)}"
+
+    @property
     def end_ns(self) -> int:
         """Stamp of the last tick."""
         return self.start_ns + (len(self.ego) - 1) * TICK_NS

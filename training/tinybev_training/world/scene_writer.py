@@ -72,7 +72,7 @@ class _SceneWriter:
         if not self.stamps:
             raise UserError("expected a scene long enough for one keyframe; take a longer --duration.")
         self.logfile = f"{VEHICLE}-{scenario.name}"
-        log_token = token(scenario.name, "log")
+        log_token = token(scenario.key, "log")
         samples = [self._sample_token(index) for index in range(len(self.stamps))]
         self.rows: Rows = {
             "log": [
@@ -86,7 +86,7 @@ class _SceneWriter:
             ],
             "scene": [
                 {
-                    "token": token(scenario.name, "scene"),
+                    "token": token(scenario.key, "scene"),
                     "log_token": log_token,
                     "nbr_samples": len(samples),
                     "first_sample_token": samples[0],
@@ -99,7 +99,7 @@ class _SceneWriter:
                 {
                     "token": sample,
                     "timestamp": stamp // 1000,
-                    "scene_token": token(scenario.name, "scene"),
+                    "scene_token": token(scenario.key, "scene"),
                     "prev": samples[index - 1] if index else "",
                     "next": samples[index + 1] if index + 1 < len(samples) else "",
                 }
@@ -130,7 +130,7 @@ class _SceneWriter:
         return self.rows
 
     def _sample_token(self, index: int) -> str:
-        return token(self.scenario.name, "sample", index)
+        return token(self.scenario.key, "sample", index)
 
     def _calibrations(self) -> list[Row]:
         mounts: list[tuple[str, Array, list[list[float]]]] = [
@@ -139,7 +139,7 @@ class _SceneWriter:
         mounts.append((LIDAR, BASE_T_LIDAR, []))
         return [
             {
-                "token": token(self.scenario.name, "calibration", name),
+                "token": token(self.scenario.key, "calibration", name),
                 "sensor_token": token("sensor", name),
                 "translation": pose[:3, 3].tolist(),
                 "rotation": wxyz(quaternion_from_rotation(pose[:3, :3])),
@@ -183,8 +183,8 @@ class _SceneWriter:
         width: int,
     ) -> None:
         ego = self.scenario.at(stamp_ns).ego
-        name = self.scenario.name
-        pose_token = token(name, "ego", channel, stamp_ns)
+        key = self.scenario.key
+        pose_token = token(key, "ego", channel, stamp_ns)
         self.rows["ego_pose"].append(
             {
                 "token": pose_token,
@@ -195,10 +195,10 @@ class _SceneWriter:
         )
         self.rows["sample_data"].append(
             {
-                "token": token(name, channel, stamp_ns),
+                "token": token(key, channel, stamp_ns),
                 "sample_token": self._sample_token(index),
                 "ego_pose_token": pose_token,
-                "calibrated_sensor_token": token(name, "calibration", channel),
+                "calibrated_sensor_token": token(key, "calibration", channel),
                 "timestamp": stamp_ns // 1000,
                 "fileformat": kind,
                 "is_key_frame": is_key_frame,
@@ -223,15 +223,15 @@ class _SceneWriter:
     def _annotations(self, boxes: list[tuple[int, Labels, NDArray[np.int64], NDArray[np.int64]]]) -> None:
         """The boxes of every keyframe, chained by instance; an agent that leaves for a while goes on later."""
         chains: dict[int, list[Row]] = {}
-        name = self.scenario.name
+        key = self.scenario.key
         for index, labels, lidar_points, visibility in boxes:
             for row, agent in enumerate(labels.agents.tolist()):
                 center, size = labels.centers[row], labels.sizes[row]
                 attribute = int(labels.attribute_ids[row])
                 annotation = {
-                    "token": token(name, "annotation", agent, index),
+                    "token": token(key, "annotation", agent, index),
                     "sample_token": self._sample_token(index),
-                    "instance_token": token(name, "instance", agent),
+                    "instance_token": token(key, "instance", agent),
                     "visibility_token": str(int(visibility[agent])),
                     "attribute_tokens": [token("attribute", ATTRIBUTES[attribute])] if attribute >= 0 else [],
                     "translation": [
@@ -252,7 +252,7 @@ class _SceneWriter:
                 earlier["next"], later["prev"] = later["token"], earlier["token"]
             self.rows["instance"].append(
                 {
-                    "token": token(name, "instance", agent),
+                    "token": token(key, "instance", agent),
                     "category_token": token("category", MODELS[self.scenario.agents.models[agent]].category),
                     "nbr_annotations": len(boxes_of_agent),
                     "first_annotation_token": boxes_of_agent[0]["token"],

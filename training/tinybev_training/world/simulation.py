@@ -14,7 +14,7 @@ from tinybev.types import CameraFrame, EgoStatus, Frame, Goal, Plan
 from tinybev_training.data.ego import command, ego_status, goal_point
 from tinybev_training.data.scene_log import EgoTrack
 from tinybev_training.world.cameras import rig
-from tinybev_training.world.generate import MARGIN_M, generate_scenario
+from tinybev_training.world.generate import generate_scenario
 from tinybev_training.world.keyframes import KEYFRAME_NS, keyframe_stamps
 from tinybev_training.world.memory_log import scene_log
 from tinybev_training.world.picture_jobs import one_thread
@@ -25,6 +25,10 @@ from tinybev_training.world.world import World, build_world, pose_matrix
 
 _LATEST_NS = max(camera.offset_ns for camera in rig())
 """The newest image of a keyframe is that much off its stamp; a frame has the newest image's stamp."""
+
+OFF_TRACK_M = 45.0
+"""Ground, traffic and shadows are there for 85 m and more around the recorded track, so that within this the next 40 m
+are whole."""
 
 
 class Simulation:
@@ -112,8 +116,11 @@ class Simulation:
         ]
         self._driven.append((start_ns + KEYFRAME_NS, _ahead(start, np.array(at))))
         off_track = np.linalg.norm(self._world.scenario.ego[:, :2] - self.ego[:2], axis=1).min()
-        if off_track > MARGIN_M:
-            raise UserError(f"the plan leads {off_track:.0f} m from the recorded track, where the world ends; reset.")
+        if off_track > OFF_TRACK_M:
+            raise UserError(
+                f"expected a plan that stays within {OFF_TRACK_M:.0f} m of the recorded track, beyond which the world "
+                f"is not whole, got one that leads {off_track:.0f} m away; reset."
+            )
         self._index += 1
         return self._frame()
 

@@ -40,6 +40,11 @@ class Weather:
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:
                 raise UserError(f"expected {name} to be a strength from 0 to 1, got {value}.")
+        if not 0.0 < self.sun_elevation < math.pi / 2 or not math.isfinite(self.sun_azimuth):
+            raise UserError(
+                "expected a sun above the horizon, sun_elevation from 0 to 1.57 and any sun_azimuth in radians, got "
+                f"{self.sun_elevation} and {self.sun_azimuth}; for the dark there is night."
+            )
         unknown = [name for name in self.dead if name not in CAMERAS]
         if unknown:
             raise UserError(f"expected a camera out of {', '.join(CAMERAS)}, got {unknown[0]!r}.")
