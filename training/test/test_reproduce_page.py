@@ -24,7 +24,9 @@ def experiment(tmp_path: Path) -> Experiment:
     return Experiment(replace(find_scale("smoke"), seeds=(0, 1)), tmp_path / "out", "cpu", 1)
 
 
-def measured(experiment: Experiment, run: Run, mean_ap: float, l2_by_scene: dict[str, float]) -> None:
+def measured(
+    experiment: Experiment, run: Run, mean_ap: float, l2_by_scene: dict[str, float], code: str = "today's"
+) -> None:
     """As training and measuring leave it, without the statistics that other intervals need."""
     scenes = {name: {"planning": {"uniad.L2_3s": Measure(l2, 10)}} for name, l2 in l2_by_scene.items()}
     tasks = {
@@ -33,7 +35,7 @@ def measured(experiment: Experiment, run: Run, mean_ap: float, l2_by_scene: dict
         "rings": {f"vehicle.{ring}.AP_2m": Measure(mean_ap / 2, 10) for ring in ("0-10m", "30-45m")},
         "speed": {"parameters": Measure(20e6 if run.row is TEACHER else 4e6, 1)},
     }
-    write_evaluation(experiment.figures(run), Evaluation({"source": run.name}, tasks, scenes))
+    write_evaluation(experiment.figures(run), Evaluation({"source": run.name, "code": code}, tasks, scenes))
     write_record(experiment.folder, f"train-{run.name}", Record(f"tinybev train {run.name}", 1800.0, "a CPU", 2))
 
 
@@ -93,6 +95,13 @@ def test_the_table_comes_after_what_explains_it_and_what_is_long_is_folded(exper
     )
     places = [text.index(part) for part in (*order, "<details>")]
     assert places == sorted(places)
+
+
+def test_figures_of_other_code_are_told(experiment: Experiment) -> None:
+    measured(experiment, Run(ALONE, 0), 0.30, {"a": 2.0})
+    assert "versions of the code" not in section(experiment, summarize(experiment), [])
+    measured(experiment, Run(ALONE, 1), 0.30, {"a": 2.0}, "yesterday's")
+    assert "**Measured by 2 versions of the code**" in section(experiment, summarize(experiment), [])
 
 
 def test_scores_are_plotted_where_there_are_some(experiment: Experiment, tmp_path: Path) -> None:

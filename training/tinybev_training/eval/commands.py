@@ -15,7 +15,7 @@ from tinybev_training.eval.compare import comparison, read_run
 from tinybev_training.eval.detection import detection_measures
 from tinybev_training.eval.evaluate import Predict, SampleScores, Tasks, by_scene
 from tinybev_training.eval.ground_truth import ground_truth
-from tinybev_training.eval.predicting import PredictionRun, predict_split
+from tinybev_training.eval.predicting import PredictionRun, made_by, predict_split
 from tinybev_training.eval.prediction_files import SavedPredictions, save_sample
 from tinybev_training.eval.report import write_report
 from tinybev_training.eval.results_file import Evaluation, Run, write_evaluation
@@ -210,7 +210,7 @@ def _measure_bundle(split: Split, args: argparse.Namespace, worse: Sequence[Cond
     if found:
         tasks[ROBUSTNESS] = robustness_measures(scores.tasks, found)
     where = {} if speed is None else {name: getattr(speed, name) for name in ("device", "precision", "processes")}
-    evaluation = Evaluation({**_description(args), **where}, tasks, by_scene(scores.samples))
+    evaluation = Evaluation({**_description(args), **made_by(clean), **where}, tasks, by_scene(scores.samples))
     return _Measured(evaluation, scores.statistics, scores.samples, predict)
 
 

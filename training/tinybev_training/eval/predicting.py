@@ -168,6 +168,12 @@ def _claim(run: PredictionRun, network: MeasuredNetwork) -> None:
         )
 
 
+def made_by(run: PredictionRun) -> dict[str, str]:
+    """SHA-256 of the ``weights`` and of the ``code`` that made the predictions of ``run``, whose folder is complete."""
+    told = json.loads((run.folder / RUN_FILE).read_text())
+    return {name: str(told[name]) for name in ("weights", "code")}
+
+
 def _run_scenes(
     run: PredictionRun, network: MeasuredNetwork, dataset: NuScenesDataset, todo: list[str], processes: int
 ) -> Iterator[None]:

@@ -45,6 +45,7 @@ def section(experiment: Experiment, rows: Sequence[SummaryRow], pictures: Sequen
         *(_row(row) for row in rows),
         "",
         *_missing(experiment, rows),
+        *_versions(rows),
         *_differences(rows),
         *(line for title, figures in DISTANCES.items() for line in _by_distance(title, figures, rows)),
         *_pictures(scale, rows, pictures),
@@ -131,6 +132,14 @@ def _missing(experiment: Experiment, rows: Sequence[SummaryRow]) -> list[str]:
             lacks.setdefault(run.row.title, []).append(str(run.seed))
     missing = [f"{title} (seed {', '.join(seeds)})" for title, seeds in lacks.items()]
     return [f"**Not measured yet:** {'; '.join(missing)}.", ""] if missing else []
+
+
+def _versions(rows: Sequence[SummaryRow]) -> list[str]:
+    """Whether the figures come from code that changed in between."""
+    codes = frozenset[str]().union(*(row.codes for row in rows))
+    if len(codes) < 2:
+        return []
+    return [f"**Measured by {len(codes)} versions of the code**, which the evaluations' files name under `run`.", ""]
 
 
 def _cell(cell: Cell, figure: Figure, sign: str = "") -> str:

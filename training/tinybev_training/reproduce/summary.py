@@ -99,6 +99,7 @@ class SummaryRow:
         hours: of training, the mean of the seeds; with those of the runs that it goes on from.
         machine: on which it was trained.
         side_by_side: jobs that might run at the same time.
+        codes: SHA-256 of the code that measured the seeds, as far as their files tell.
     """
 
     row: Row
@@ -110,6 +111,7 @@ class SummaryRow:
     hours: float
     machine: str
     side_by_side: int
+    codes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _summary(experiment: Experiment, row: Row, all_measured: Mapping[Row, Sequen
         sum(record.seconds for record in (*records, *before)) / 3600 / len(records) if records else float("nan"),
         records[0].machine if records else "",
         records[0].side_by_side if records else 1,
+        frozenset(str(each.evaluation.run["code"]) for each in measured if "code" in each.evaluation.run),
     )
 
 
