@@ -20,6 +20,7 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import String
 
 from tinybev.errors import UserError
+from tinybev_ros.foxglove import websocket_server
 from tinybev_ros.foxglove.server import Endpoint, start_server
 from tinybev_ros.foxglove.settings import Settings, declare_settings
 
@@ -163,6 +164,15 @@ def test_an_empty_list_of_topics_is_refused(ros_domain: int) -> None:
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(UserError, match="The parameter backend must be one of sdk, websocket, not 'rosbridge'"):
         start_server("rosbridge", Endpoint("127.0.0.1", 0, "test", sends_time=False), Nobody())
+
+
+def test_a_websocket_server_that_cannot_begin_says_so_and_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(self: object) -> None:
+        raise OSError("no more sockets")
+
+    monkeypatch.setattr(websocket_server.FoxgloveServer, "__aenter__", fails)
+    with pytest.raises(OSError, match="no more sockets"):
+        websocket_server.start(Endpoint("127.0.0.1", 0, "test", sends_time=False), Nobody())
 
 
 @pytest.mark.parametrize(("missing", "other"), [("sdk", "websocket"), ("websocket", "sdk")])

@@ -132,17 +132,19 @@ def test_a_planner_that_is_told_no_goal_has_the_command_alone(
 ) -> None:
     monkeypatch.setattr(ego, "GOAL_DISTANCE_M", 5.0)  # the scenes are short
     told: list[Goal] = []
-    run = Pipeline.run
+    run_pipeline = Pipeline.run
 
     def seen(self: Pipeline, frame: Frame) -> Results:
         told.append(frame.goal)
-        return run(self, frame)
+        return run_pipeline(self, frame)
 
     monkeypatch.setattr(Pipeline, "run", seen)
     figures = tmp_path / "figures.json"
     arguments = ("--bundle", BUNDLE, "--dataroot", short_dataroot, "--split", "mine", "--save", tmp_path / "p")
     assert evaluate(*arguments, "--goal", "never", "--json", figures) == 0
-    assert json.loads(figures.read_text())["run"]["goal"] == "never"
+    run = json.loads(figures.read_text())["run"]
+    assert run["goal"] == "never"
+    assert {len(run["weights"]), len(run["code"])} == {64}  # SHA-256
     known = open_dataset(short_dataroot, "v1.0-mini", "mine")
     goals = [known.surroundings(index).frame.goal for index in range(len(known))]
     assert any(goal.point is not None for goal in goals)

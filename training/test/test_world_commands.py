@@ -157,7 +157,7 @@ def test_a_split_that_is_not_there_is_refused(ranges: list[str]) -> None:
         named_splits(ranges, 5)
 
 
-@pytest.mark.parametrize("when", ["generate_scenario", "_write_whole"])
+@pytest.mark.parametrize("when", ["generate_scenario", "write_text"])
 def test_a_full_disk_and_a_second_process_are_one_sentence(
     when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

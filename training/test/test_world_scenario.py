@@ -19,6 +19,7 @@ from tinybev_training.world.polylines import Areas, Polylines
 from tinybev_training.world.scenario import TICK_NS, Scenario, load_scenario, save_scenario
 
 from tinybev.errors import UserError
+from tinybev.types import ATTRIBUTES
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +133,17 @@ def test_a_tractor_and_its_trailer_are_there_together_or_not_at_all(chosen: list
     assert _coupled(np.array(chosen), trailers).tolist() == whole
 
 
-def test_a_speed_at_the_end_of_a_recording_is_that_of_the_time_that_is_left() -> None:
+def test_who_drives_slowly_is_moving_to_the_end_of_the_recording() -> None:
     scenario = demo_scenario()
-    moment = scenario.at(scenario.end_ns)
-    moving = label(scenario, moment)
-    earlier = label(scenario, scenario.at(scenario.end_ns - 2 * TICK_NS))
-    common, here, there = np.intersect1d(moving.agents, earlier.agents, return_indices=True)
-    assert len(common) > 20
-    assert (moving.attribute_ids[here] == earlier.attribute_ids[there]).mean() > 0.95
+    agents, ticks = scenario.agents, np.arange(len(scenario.ego))
+    car = next(n for n, model in enumerate(agents.models) if MODELS[model].name == "sedan")
+    poses = agents.poses.copy()
+    poses[:, car] = scenario.ego[-1] + np.outer(0.6 * ticks * TICK_NS / 1e9, [1.0, 0.0, 0.0])  # half of it is standing
+    present, parked = agents.present.copy(), agents.parked.copy()
+    present[:, car], parked[car] = True, False
+    agents = dataclasses.replace(agents, poses=poses, present=present, parked=parked)
+    slow = dataclasses.replace(scenario, agents=agents)
+    for stamp in (slow.end_ns - 10 * TICK_NS, slow.end_ns):
+        labels = label(slow, slow.at(stamp))
+        (row,) = np.flatnonzero(labels.agents == car)
+        assert ATTRIBUTES[labels.attribute_ids[row]] == "vehicle.moving"

@@ -17,6 +17,7 @@ import numpy as np
 
 from tinybev.errors import UserError
 from tinybev.types import ATTRIBUTES
+from tinybev_training.long_work.write_file import write_text
 from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import FIRST_KEYFRAME_NS, KEYFRAME_NS
@@ -105,13 +106,13 @@ def begin(root: Path, order: Order) -> None:
             )
         return
     # One that was killed right here may have left the folder, or a part of the file.
-    begun = {work, _partial(file)}
+    begun = {work, *work.glob(".*.partial")}
     if root.exists() and not begun.issuperset((*root.iterdir(), *(work.iterdir() if work.is_dir() else ()))):
         raise UserError(
             f"expected an empty folder or one of `tinybev world`'s, but {root} holds something else; choose another."
         )
     work.mkdir(parents=True, exist_ok=True)
-    _write_whole(file, wanted)
+    write_text(file, wanted)
 
 
 def is_finished(root: Path, index: int) -> bool:
@@ -135,7 +136,7 @@ def make_scene(
 def finish_scene(root: Path, scenario: Scenario, rows: Rows) -> None:
     """Keeps the rows of a scene whose files are all written; its roads are in the scenario beside them."""
     save_scenario(root / ".world" / f"{scenario.name}.npz", scenario)
-    _write_whole(_rows_file(root, scenario.name), json.dumps(rows))
+    write_text(_rows_file(root, scenario.name), json.dumps(rows))
 
 
 def assemble(
@@ -202,7 +203,7 @@ def _write_maps(
         made = MapExpansion((canvas[0], canvas[1]))
         for item in placed:
             made.add(item)
-        _write_whole(expansion / f"{location}.json", json.dumps(made.content))
+        write_text(expansion / f"{location}.json", json.dumps(made.content))
         picture = Path("maps") / f"{token('map', location)}.png"
         write_map_picture(root / picture, placed, (canvas[0], canvas[1]))
         logs = [row["token"] for row in tables["log"] if row["location"] == location]
@@ -246,13 +247,3 @@ def named_splits(ranges: Sequence[str], scenes: int) -> dict[str, list[str]]:
 
 def _rows_file(root: Path, name: str) -> Path:
     return root / ".world" / f"{name}.json"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = _partial(path)
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
