@@ -93,6 +93,21 @@ def test_other_options_for_the_same_folder_are_refused(
     assert "other options" in capsys.readouterr().err
 
 
+def test_scenes_of_two_versions_of_the_world_are_not_mixed(
+    without_traffic: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(*SMALL, "--out", str(out)) == 0
+    whole = digests(out)
+    monkeypatch.setattr(dataset_writer, "files_digest", lambda files: "another")
+    assert run(*SMALL, "--out", str(out)) == 0  # nothing is missing
+    assert digests(out) == whole
+    more = ("--duration", "1.2", "--size", "64", "36", "--processes", "1", "--scenes", "3")
+    assert run(*more, "--out", str(out)) == 2
+    assert "another version of the synthetic world" in capsys.readouterr().err
+    assert digests(out) == whole
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

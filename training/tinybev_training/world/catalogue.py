@@ -58,5 +58,7 @@ MODELS: tuple[Model, ...] = (
 EGO_MODEL = Model("ego", "vehicle.car", "car", (4.1, 1.75, 1.56), "passenger")
 EGO_REAR_AXLE_TO_CENTER = 1.2
 """base_link is on the ground under the rear axle, as nuScenes' ego frame; the middle of the car is this far ahead."""
+EGO_WHEELBASE = 2.59
+"""Of a Renault Zoe, the car of nuScenes."""
 
 MODEL_IDS: dict[str, int] = {model.name: index for index, model in enumerate(MODELS)}

@@ -22,6 +22,7 @@ from tinybev_training.world.dataset_writer import (
     begin,
     default_splits,
     is_finished,
+    keep_to_one_code,
     make_scene,
     named_splits,
     scene_name,
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace) -> int:
         kept = args.scenes - len(missing)
         if kept:
             print(f"world: {kept} of {args.scenes} scenes are there already")
+        if missing:
+            keep_to_one_code(args.out)
         render(args.out, order, missing, args.processes)
         scenes = [(scene_name(index), *tile_of(index, order.tile_m)) for index in range(args.scenes)]
         assemble(args.out, scenes, splits, order.tile_m)

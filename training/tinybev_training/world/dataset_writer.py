@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+import tinybev_training.world
 from tinybev.errors import UserError
+from tinybev.runtime.code_digest import files_digest, package_files
 from tinybev.types import ATTRIBUTES
 from tinybev_training.long_work.write_file import write_text
 from tinybev_training.world.catalogue import MODELS
@@ -113,6 +115,23 @@ def begin(root: Path, order: Order) -> None:
         )
     work.mkdir(parents=True, exist_ok=True)
     write_text(file, wanted)
+
+
+def keep_to_one_code(root: Path) -> None:
+    """Notes which code draws what is missing in a begun folder, and makes sure that the same has drawn what is there.
+
+    Raises:
+        UserError: other code has.
+    """
+    file, digest = root / ".world" / "code.txt", files_digest(package_files(tinybev_training.world))
+    if file.is_file() and file.read_text() == digest:
+        return
+    if any((root / ".world").glob("world-*.json")):
+        raise UserError(
+            f"{root} holds scenes that another version of the synthetic world has drawn, and a mixture would be "
+            "neither; finish them with that version, or give another --out."
+        )
+    write_text(file, digest)
 
 
 def is_finished(root: Path, index: int) -> bool:

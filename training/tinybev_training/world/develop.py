@@ -17,11 +17,13 @@ from tinybev_training.world.weather import Weather
 
 GRAIN = 0.011
 EDGE_THRESHOLD = 0.06
+DROP_NS = 6_000_000_000
+"""Our own choice."""
 
 
 def develop(radiance: Tensor, light: Light, weather: Weather, stamp_ns: int, camera: str) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) uint8 of linear radiance (3, H, W); grain depends on stamp and camera alone."""
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{stamp_ns}{camera}".encode()).digest()[:8], "big"))
+    """A picture (H, W, 3) uint8 of linear radiance (3, H, W); grain and drops depend on stamp and camera alone."""
+    rng = _random(f"{stamp_ns}{camera}")
     image = _glare(radiance) if light.night > 0.2 else radiance
     exposure = light.exposure * (1 + 0.03 * float(rng.standard_normal()))
     x = image * exposure
@@ -30,7 +32,7 @@ def develop(radiance: Tensor, light: Light, weather: Weather, stamp_ns: int, cam
     x = x.clamp_(0, 1).pow_(1 / 2.2)
     x = smooth_edges(x)
     if weather.rain > 0:
-        x = _drops(x, weather.rain, rng)
+        x = _drops(x, weather.rain, stamp_ns, camera)
     if weather.blur > 0:
         x = _blurred(x, weather.blur * 0.008 * x.shape[2])
     height, width = x.shape[1:]
@@ -93,8 +95,15 @@ def _glare(image: Tensor) -> Tensor:
     return image + 0.55 * grown
 
 
-def _drops(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
-    """Drops on the lens, each a small lens that shows its surroundings upside down, unsharp."""
+def _random(name: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+
+
+def _drops(image: Tensor, strength: float, stamp_ns: int, camera: str) -> Tensor:
+    """Drops on the lens, each a small lens that shows its surroundings upside down, unsharp.
+
+    A drop stays for ``DROP_NS``, then another falls elsewhere; they do so by turns.
+    """
     height, width = image.shape[1:]
     soft = _blurred(image, 0.004 * width)
     y, x = torch.meshgrid(
@@ -104,7 +113,10 @@ def _drops(image: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
     )
     shift_x, shift_y, cover = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
     ratio = width / height
-    for _ in range(int(10 + 60 * strength)):
+    count = int(10 + 60 * strength)
+    for number in range(count):
+        fallen = (stamp_ns + number * DROP_NS // count) // DROP_NS
+        rng = _random(f"drop {number} {fallen} {camera}")
         cx, cy = rng.uniform(-1, 1, 2)
         radius = float(rng.gamma(2.0, 0.010 + 0.010 * strength) + 0.008)
         x0, x1 = ((np.array([cx - radius, cx + radius]) + 1) / 2 * width).clip(0, width).astype(int)

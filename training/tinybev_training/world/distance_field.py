@@ -13,6 +13,8 @@ CELL_M = 0.1
 
 STEPS_PER_M = 400.0
 """Distances are kept in steps of 2.5 mm, up to 0.32 m."""
+PIECE_M = 1.2
+"""Half the length of the pieces in which long boxes are drawn: each fills a square of cells."""
 
 
 def pixels(points: NDArray[np.floating], low: NDArray[np.float64], shift: int = 4) -> NDArray[np.int32]:
@@ -45,8 +47,12 @@ def signed_distance(
         axis=1,
     )
     distance = distance_to_boxes(boxes, low, shape)
+    # OpenCV fills every cell that an edge touches, also where its middle is outside.
+    near = np.nonzero(distance < 1.5 * CELL_M)
+    shapely.prepare(union)
+    mask[near] = shapely.contains_xy(union, low[0] + near[1] * CELL_M, low[1] + near[0] * CELL_M)
     signed = np.where(mask > 0, distance, -distance)
-    return np.clip(128 + signed * STEPS_PER_M, 0, 255).astype(np.uint8)
+    return np.clip(np.round(128 + signed * STEPS_PER_M), 0, 255).astype(np.uint8)
 
 
 def distance_to_boxes(
@@ -58,13 +64,12 @@ def distance_to_boxes(
     """
     rows, columns = shape
     result = torch.ones(rows * columns)
-    pieces = [_cut(boxes[boxes[:, 3] > 1.2], 1.0), boxes[boxes[:, 3] <= 1.2]]
-    small = np.concatenate(pieces)
-    side = int(np.ceil((1.2 + 0.4) * 2 / CELL_M)) + 2
+    centers, owners = _cut(boxes)
+    side = int(np.ceil((PIECE_M + 0.4) * 2 / CELL_M)) + 2
     local = torch.arange(side) - side // 2
-    for start in range(0, len(small), 4096):
-        batch = torch.from_numpy(small[start : start + 4096])
-        cell = ((batch[:, :2] - torch.from_numpy(low)) / CELL_M).round().to(torch.int64)
+    for start in range(0, len(owners), 4096):
+        batch = torch.from_numpy(boxes[owners[start : start + 4096]])
+        cell = ((torch.from_numpy(centers[start : start + 4096] - low)) / CELL_M).round().to(torch.int64)
         column, row = cell[:, 0, None, None] + local[None, None, :], cell[:, 1, None, None] + local[None, :, None]
         dx = (low[0] + column * CELL_M - batch[:, 0, None, None]).to(torch.float32)
         dy = (low[1] + row * CELL_M - batch[:, 1, None, None]).to(torch.float32)
@@ -78,12 +83,15 @@ def distance_to_boxes(
     return result.view(rows, columns).numpy()
 
 
-def _cut(boxes: NDArray[np.float64], half: float) -> NDArray[np.float64]:
-    """Long boxes cut along their length into pieces of at most ``half`` half length."""
-    pieces = [np.zeros((0, 5))]
-    for x, y, yaw, length, width in boxes:
-        count = int(np.ceil(length / half))
-        at = ((np.arange(count) + 0.5) / count * 2 - 1) * length
-        piece = np.stack([x + np.cos(yaw) * at, y + np.sin(yaw) * at], axis=1)
-        pieces.append(np.concatenate([piece, np.tile([yaw, length / count, width], (count, 1))], axis=1))
-    return np.concatenate(pieces)
+def _cut(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Middles (P, 2) of pieces of at most ``PIECE_M`` half length, and the box (P,) of each.
+
+    Distances are to the whole box: those to a piece would be none at its cuts.
+    """
+    half = boxes[:, 3]
+    counts = np.maximum(np.ceil(half / PIECE_M), 1).astype(np.int64)
+    owners = np.repeat(np.arange(len(boxes)), counts)
+    number = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+    at = ((number + 0.5) / counts[owners] * 2 - 1) * half[owners]
+    yaws = boxes[owners, 2]
+    return boxes[owners, :2] + at[:, None] * np.stack([np.cos(yaws), np.sin(yaws)], axis=1), owners

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from shapely import MultiPoint
 
 from tinybev.types import DETECTION_CLASSES
+from tinybev_training.world.bodies import body_poses, ego_poses, walker_poses
 from tinybev_training.world.catalogue import EGO_MODEL, EGO_REAR_AXLE_TO_CENTER, MODELS
 from tinybev_training.world.network import generate_network
 from tinybev_training.world.no_scene import NoSceneError
 from tinybev_training.world.overlaps import contacts, keep_apart
 from tinybev_training.world.placement import place
 from tinybev_training.world.roads import Bend, bend_roads, lay_surface
-from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario, check_duration
-from tinybev_training.world.traffic import Track, body_poses, simulate, walker_poses
+from tinybev_training.world.scenario import TICK_NS, Agents, Props, Scenario, Signals, check_duration
+from tinybev_training.world.traffic import Track, simulate
 
 MARGIN_M = 115.0
 """The world ends this far from the ego's track."""
@@ -75,9 +76,10 @@ def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) 
     """Scenarios of the same traffic, in which the ego drives; none where it hardly does."""
     with tempfile.TemporaryDirectory(prefix="tinybev-world-") as folder:
         network = generate_network(Path(folder), rng)
-        tracks = simulate(network, rng, duration_s + LOOK_ROUND_S)
+        traffic = simulate(network, rng, duration_s + LOOK_ROUND_S)
+    tracks = traffic.tracks
     ego_track = tracks[0]
-    whole = body_poses(ego_track)
+    whole = ego_poses(ego_track)
     ticks = round(duration_s * 1e9 / TICK_NS) + 1
     for start in _liveliest(whole, ticks, rng):
         ego = whole[start : start + ticks]
@@ -89,13 +91,15 @@ def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) 
         surface = lay_surface(network, window)
         placed = place(network, surface, window, ego[:, :2], rng)
         ego_bent = bend.poses(ego)
-        ego_bent[:, :2] -= EGO_REAR_AXLE_TO_CENTER * np.stack([np.cos(ego_bent[:, 2]), np.sin(ego_bent[:, 2])], axis=1)
         moving = [_cut(track, ego_track.first_tick + start, ticks) for track in tracks[1:]]
         agents = _agents(moving, tracks[1:], placed.boxes, ego_bent, bend, rng)
         props = _props(placed.props, bend, rng)
+        first = ego_track.first_tick + start
+        states = {edge: shown[first : first + ticks] for edge, shown in traffic.signals.items()}
+        signals = _signals(placed.signals, states, bend, ticks)
         start_ns = FIRST_STAMP_NS + (seed % 1_000_000) * 600_000_000_000
         roads = bend_roads(network, surface, window, bend)
-        yield Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props)
+        yield Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props, signals)
 
 
 def _liveliest(ego: NDArray[np.float64], ticks: int, rng: np.random.Generator) -> list[int]:
@@ -215,4 +219,15 @@ def _props(
         poses=bend.poses(table[:, 1:4]).astype(np.float32),
         sizes=table[:, 4:].astype(np.float32),
         looks=rng.integers(0, 1 << 30, len(table)).astype(np.int32),
+    )
+
+
+def _signals(
+    placed: list[tuple[str, float, float, float]], states: dict[str, NDArray[np.uint8]], bend: Bend, ticks: int
+) -> Signals:
+    poses = np.array([signal[1:] for signal in placed], dtype=np.float64).reshape(-1, 3)
+    shown = [states[edge] for edge, *_ in placed]
+    return Signals(
+        poses=bend.poses(poses).astype(np.float32),
+        states=np.stack(shown, axis=1) if shown else np.zeros((ticks, 0), dtype=np.uint8),
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tinybev_training.world import people
 from tinybev_training.world.catalogue import EGO_REAR_AXLE_TO_CENTER
-from tinybev_training.world.scenario import TICK_NS, Moment
+from tinybev_training.world.scenario import TICK_NS, TICK_S, Moment
 from tinybev_training.world.scene import Scene
 
 
@@ -39,6 +39,8 @@ def place_parts(scene: Scene, moment: Moment) -> Instances:
     index = parts.agent[of_agent]
     pose[of_agent] = moment.poses[index]
     present[of_agent] = moment.present[index]
+    of_signal = parts.signal >= 0
+    present[of_signal] = moment.signals[parts.signal[of_signal]] == parts.shows[of_signal]
     ego = parts.agent == -2
     yaw = moment.ego[2]
     pose[ego] = moment.ego + EGO_REAR_AXLE_TO_CENTER * np.array([np.cos(yaw), np.sin(yaw), 0.0])
@@ -46,7 +48,7 @@ def place_parts(scene: Scene, moment: Moment) -> Instances:
     low = int(tick)
     high = min(low + 1, len(scenario.ego) - 1)
     walked = scene.walked[low] + (tick - low) * (scene.walked[high] - scene.walked[low])
-    speed = (scene.walked[high] - scene.walked[low]) / (TICK_NS / 1e9)
+    speed = (scene.walked[high] - scene.walked[low]) / TICK_S
     swing = np.zeros(len(pose))
     phase = 2 * np.pi * walked[index] / people.STRIDE_M + scenario.agents.looks[index] % 7
     swing[of_agent] = parts.swing[of_agent] * people.SWING_RAD * np.sin(phase) * np.clip(speed[index] / 0.8, 0.12, 1.0)

@@ -18,7 +18,6 @@ from tinybev.geometry import invert
 from tinybev_training.world.cameras import BASE_T_LIDAR
 from tinybev_training.world.instances import place_parts
 from tinybev_training.world.raycast import expand
-from tinybev_training.world.scenario import Moment
 from tinybev_training.world.view import select_triangles
 from tinybev_training.world.world import World, pose_matrix
 
@@ -50,17 +49,9 @@ def beam_directions(device: torch.device | str = "cpu") -> Tensor:
     return torch.stack([flat * azimuth.cos(), flat * azimuth.sin(), elevation.sin().expand(RINGS, STEPS)], dim=2)
 
 
-def take_sweep(world: World, stamp_ns: int, ego: NDArray[np.float64] | None = None) -> Sweep:
-    """One turn at a stamp, frozen in time (nuScenes' sweeps are motion-compensated): what the beams met.
-
-    Args:
-        world: to look at.
-        stamp_ns: of the sweep.
-        ego: (3,) x, y, yaw of base_link, where it is not where the scenario has it.
-    """
+def take_sweep(world: World, stamp_ns: int) -> Sweep:
+    """One turn at a stamp, frozen in time (nuScenes' sweeps are motion-compensated): what the beams met."""
     moment = world.scenario.at(stamp_ns)
-    if ego is not None:
-        moment = Moment(stamp_ns, np.asarray(ego, dtype=np.float64), moment.poses, moment.present)
     scene = world.scene
     scene_T_lidar = pose_matrix(moment.ego) @ BASE_T_LIDAR
     instances = place_parts(scene, moment)

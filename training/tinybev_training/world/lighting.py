@@ -60,7 +60,8 @@ class Light:
         day = 1.0 - weather.night
         cover = max(weather.clouds, weather.fog, 0.8 * weather.rain)
         low = max(0.0, 1.0 - elevation / 0.7)
-        sun = rgb(2.6, 2.45 - 0.35 * low, 2.2 - 0.9 * low) * (day * (1 - cover) ** 1.3)
+        up = weather.night == 0  # by night, also in the dusk, nothing casts a shadow
+        sun = rgb(2.6, 2.45 - 0.35 * low, 2.2 - 0.9 * low) * (up * (1 - cover) ** 1.3)
         grey = rgb(0.78, 0.80, 0.83)
         dark = rgb(0.006, 0.007, 0.011)
         zenith = (rgb(0.26, 0.46, 0.86) * (1 - cover) + 0.80 * grey * cover) * day + dark * weather.night

@@ -51,6 +51,7 @@ class Material(IntEnum):
     TARPAULIN = 29
     SIGNAL_GREEN = 30
     INDICATOR = 31
+    SIGNAL_YELLOW = 32
 
 
 # red, green, blue (linear reflectance), gloss (0 to 1), glow by day, glow at night, texture
@@ -87,6 +88,7 @@ _TABLE: dict[Material, tuple[float, float, float, float, float, float, Texture]]
     Material.TARPAULIN: (0.5, 0.5, 0.5, 0.08, 0, 0, Texture.ROUGH),
     Material.SIGNAL_GREEN: (0.05, 0.7, 0.3, 0.2, 0.7, 3.0, Texture.NONE),
     Material.INDICATOR: (0.85, 0.4, 0.05, 0.5, 0, 0, Texture.NONE),
+    Material.SIGNAL_YELLOW: (0.8, 0.48, 0.03, 0.2, 0.7, 3.0, Texture.NONE),
 }
 MATERIAL_TABLE = np.array([_TABLE[material] for material in Material], dtype=np.float32)
 """(materials, 7): red, green, blue, gloss, glow by day, glow at night, texture."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tinybev_training.world import lorries, people, street, two_wheelers
 from tinybev_training.world.cars import CARS, car
+from tinybev_training.world.scenario import SignalState
 from tinybev_training.world.shapes import Mesh, fitted, join
 
 DETAILS = (2, 1)
@@ -58,8 +59,8 @@ def shared_meshes() -> dict[str, tuple[Mesh, ...]]:
     for variant in range(3):
         both(f"bush{variant}", *(street.bush(40 + variant, detail) for detail in DETAILS))
     both("lamp", street.lamp())
-    both("signal0", street.signal(False))
-    both("signal1", street.signal(True))
+    for state in SignalState:
+        both(f"signal{state}", street.signal(state))
     for kind in range(4):
         both(f"sign{kind}", street.sign(kind))
     both("bench", street.bench())

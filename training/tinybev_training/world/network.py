@@ -42,7 +42,7 @@ class Network:
         crossings: middle line and width of each zebra crossing.
         walkways: (P, 2) outlines of the pavement at the corners.
         ends: edge id to the junctions it leads from and to.
-        signalled: the junctions with traffic lights.
+        signals: edge id to the traffic light at its end and the number of its way straight on there.
         successors: edge id to the ids of the edges that cars may take next.
     """
 
@@ -53,7 +53,7 @@ class Network:
     crossings: tuple[tuple[NDArray[np.float64], float], ...]
     walkways: tuple[NDArray[np.float64], ...]
     ends: dict[str, tuple[str, str]]
-    signalled: frozenset[str]
+    signals: dict[str, tuple[str, int]]
     successors: dict[str, tuple[str, ...]]
 
     def lanes_of(self, edge: str) -> list[Lane]:
@@ -220,11 +220,22 @@ def read_network(path: Path) -> Network:
             for edge in root.findall("edge")
             if edge.get("function") is None
         },
-        signalled=frozenset(
-            item.get("id", "") for item in root.findall("junction") if "traffic_light" in item.get("type", "")
-        ),
+        signals=_signals(root, driving),
         successors={edge: tuple(sorted(after)) for edge, after in sorted(successors.items())},
     )
+
+
+def _signals(root: ElementTree.Element, driving: set[str]) -> dict[str, tuple[str, int]]:
+    """The traffic light of each edge, and its way straight on, or any other where none leads straight on."""
+    found: dict[str, tuple[bool, str, int]] = {}
+    for connection in root.findall("connection"):
+        edge, light = connection.get("from", ""), connection.get("tl")
+        if light is None or edge not in driving or connection.get("to") not in driving:
+            continue
+        straight = connection.get("dir") == "s"
+        if edge not in found or (straight and not found[edge][0]):
+            found[edge] = (straight, light, int(connection.get("linkIndex", 0)))
+    return {edge: (light, number) for edge, (_, light, number) in sorted(found.items())}
 
 
 def _kind(lane: ElementTree.Element) -> str:

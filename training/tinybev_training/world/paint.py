@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import shapely
@@ -58,18 +59,18 @@ def _stretches(
         lines = [shapely.ops.substring(line, cut, min(cut + dash, line.length)) for cut in cuts]
     else:
         lines = [line]
-    boxes = []
-    for part in lines:
-        p = np.asarray(part.coords)
-        for a, b in itertools.pairwise(p):
-            length = np.linalg.norm(b - a)
-            if length > 1e-6:
-                boxes.append(
-                    np.array(
-                        [*(a + b) / 2, np.arctan2(b[1] - a[1], b[0] - a[0]), length / 2 + (0 if dash else 0.01), half]
-                    )
-                )
-    return boxes
+    return [box for part in lines for box in _pieces(np.asarray(part.coords), half)]
+
+
+def _pieces(points: NDArray[np.float64], half: float) -> Iterator[NDArray[np.float64]]:
+    """The pieces of a polyline; where two meet both reach beyond, or a seam would be left."""
+    points = points[np.append(True, np.linalg.norm(np.diff(points, axis=0), axis=1) > 1e-6)]
+    for index, (a, b) in enumerate(itertools.pairwise(points)):
+        length = np.linalg.norm(b - a)
+        ahead = (b - a) / length
+        start = a - ahead * half * (index > 0)
+        end = b + ahead * half * (index < len(points) - 2)
+        yield np.array([*(start + end) / 2, np.arctan2(ahead[1], ahead[0]), np.linalg.norm(end - start) / 2, half])
 
 
 def _zebra(polygon: shapely.Polygon, yaw: float) -> list[NDArray[np.float64]]:

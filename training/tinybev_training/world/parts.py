@@ -23,6 +23,7 @@ class Parts:
         colors: (P, 3, 3) what the instance's paint, cloth and legwear are.
         seed: (P,) 0 to 1, varies textures.
         lit: (P,) whether its lights are on at night.
+        signal: (P,) index of the traffic light it is, -1 for none; it is there while that shows ``shows`` (P,).
     """
 
     mesh: NDArray[np.int64]
@@ -36,6 +37,8 @@ class Parts:
     colors: NDArray[np.float32]
     seed: NDArray[np.float32]
     lit: NDArray[np.bool_]
+    signal: NDArray[np.int64]
+    shows: NDArray[np.int64]
 
 
 class PartList:
@@ -58,13 +61,16 @@ class PartList:
         colors: NDArray[np.float32] | None = None,
         seed: float = 0.0,
         lit: bool = False,
+        signal: int = -1,
+        shows: int = -1,
     ) -> None:
         """One part; see :class:`Parts`."""
         look = np.full((3, 3), 0.5, np.float32) if colors is None else colors
-        self._rows.append((mesh, agent, scale, pivot, swing, pose, radius, middle, look, seed, lit))
+        self._rows.append((mesh, agent, scale, pivot, swing, pose, radius, middle, look, seed, lit, signal, shows))
 
     def done(self) -> Parts:
         """All of them."""
         columns = list(zip(*self._rows, strict=True))
-        kinds = (np.int64, np.int64, float, float, float, float, float, float, np.float32, np.float32, bool)
+        whole, real = np.int64, float
+        kinds = (whole, whole, real, real, real, real, real, real, np.float32, np.float32, bool, whole, whole)
         return Parts(*(np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)))

@@ -24,10 +24,12 @@ NEAR_EGO_M = 27.0
 
 @dataclass(frozen=True)
 class Placed:
-    """Standing things in SUMO's coordinates: boxes as (model, x, y, yaw), props as (kind, x, y, yaw, l, w, h)."""
+    """Standing things in SUMO's coordinates: boxes as (model, x, y, yaw), props as (kind, x, y, yaw, l, w, h), traffic
+    lights as (edge, x, y, yaw)."""
 
     boxes: list[tuple[int, float, float, float]] = field(default_factory=list)
     props: list[tuple[int, float, float, float, float, float, float]] = field(default_factory=list)
+    signals: list[tuple[str, float, float, float]] = field(default_factory=list)
 
 
 def place(
@@ -148,7 +150,8 @@ def _furniture(placed: Placed, network: Network, walks: list[Lane], surface: Sur
                     )
                 elif rng.random() < 0.35:
                     kind = (PropKind.BENCH, PropKind.BUSH, PropKind.BUSH)[int(rng.integers(3))]
-                    placed.props.append((kind, x, y, yaw, 1.7, 0.8, float(rng.uniform(0.7, 1.2))))
+                    # Who sits on a bench looks to its -y: at the road.
+                    placed.props.append((kind, x, y, yaw + math.pi, 1.7, 0.8, float(rng.uniform(0.7, 1.2))))
             position += float(rng.uniform(6.5, 11))
         for position in np.arange(9.0, length - 5, 27.0):
             x, y, yaw = _along(lane, float(position), lane.width / 2 - 0.35)
@@ -159,9 +162,9 @@ def _furniture(placed: Placed, network: Network, walks: list[Lane], surface: Sur
         if rng.random() < 0.3 and length > 30:
             x, y, yaw = _along(lane, float(rng.uniform(10, length - 10)), lane.width / 2 - 0.5)
             placed.props.append((PropKind.HYDRANT, x, y, yaw, 0.3, 0.3, 0.7))
-        if network.ends[lane.edge][1] in network.signalled:
+        if lane.edge in network.signals:
             x, y, yaw = _along(lane, length - 0.4, lane.width / 2 - 0.4)
-            placed.props.append((PropKind.SIGNAL, x, y, yaw + math.pi, 0.3, 3.6, 5.4))
+            placed.signals.append((lane.edge, x, y, yaw + math.pi))
 
 
 def _frontage(walks: list[Lane], rng: np.random.Generator) -> Iterator[tuple[float, float, float, float, float]]:
@@ -195,9 +198,13 @@ def _buildings(
                 placed.props.append((PropKind.BUILDING, x, y, yaw, width * shrink, depth * shrink, height))
                 break
     clutter = shapely.union_all(standing)
-    placed.props[:] = [
-        prop for prop in placed.props if prop[0] == PropKind.BUILDING or clutter.distance(Point(prop[1], prop[2])) > 0.8
-    ]
+    shapely.prepare(clutter)
+
+    def free(x: float, y: float) -> bool:
+        return bool(clutter.distance(Point(x, y)) > 0.8)
+
+    placed.props[:] = [prop for prop in placed.props if prop[0] == PropKind.BUILDING or free(prop[1], prop[2])]
+    placed.signals[:] = [signal for signal in placed.signals if free(signal[1], signal[2])]
 
 
 def _rectangle(x: float, y: float, yaw: float, length: float, width: float) -> Polygon:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -58,7 +58,7 @@ def render_camera(
     """
     moment = world.scenario.at(stamp_ns)
     if ego is not None:
-        moment = Moment(stamp_ns, np.asarray(ego, dtype=np.float64), moment.poses, moment.present)
+        moment = replace(moment, ego=np.asarray(ego, dtype=np.float64))
     if camera.name in world.weather.dead:
         return _dead(world, camera)
     instances = place_parts(world.scene, moment)

@@ -123,7 +123,7 @@ def painted_lines(network: Network) -> list[tuple[LineKind, NDArray[np.float64]]
         if opposite is None or edge < opposite:
             kind = LineKind.EDGE if opposite is None else LineKind.CENTER
             painted.append((kind, _offset(inner.line, inner.width / 2)))
-        if network.ends[edge][1] in network.signalled or crossings.distance(shapely.Point(inner.line[-1])) < 8:
+        if edge in network.signals or crossings.distance(shapely.Point(inner.line[-1])) < 8:
             painted.append((LineKind.STOP, _stop_line([lane for lane in lanes if lane.kind == "drive"])))
     return painted
 

@@ -25,6 +25,7 @@ MIN_DURATION_S, MAX_DURATION_S = 1.0, 60.0
 
 TICK_NS = 50_000_000
 """Poses are recorded at 20 Hz."""
+TICK_S = TICK_NS / 1e9
 
 
 class LineKind(IntEnum):
@@ -46,11 +47,18 @@ class PropKind(IntEnum):
     BUILDING = 0
     TREE = 1
     LAMP = 2
-    SIGNAL = 3
-    SIGN = 4
-    BUSH = 5
-    BENCH = 6
-    HYDRANT = 7
+    SIGN = 3
+    BUSH = 4
+    BENCH = 5
+    HYDRANT = 6
+
+
+class SignalState(IntEnum):
+    """What a traffic light shows."""
+
+    RED = 0
+    YELLOW = 1
+    GREEN = 2
 
 
 @dataclass(frozen=True)
@@ -111,13 +119,23 @@ class Props:
 
 
 @dataclass(frozen=True)
+class Signals:
+    """Traffic lights: (S, 3) ``poses`` (x, y of the mast, and the yaw towards which it shines), (T, S) ``states``."""
+
+    poses: NDArray[np.float32]
+    states: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class Moment:
-    """The scenario at one stamp: (3,) ``ego`` (x, y, yaw of base_link), (N, 3) ``poses``, (N,) ``present``."""
+    """The scenario at one stamp: (3,) ``ego`` (x, y, yaw of base_link), (N, 3) ``poses``, (N,) ``present``, and the
+    ``SignalState`` (S,) of each traffic light."""
 
     stamp_ns: int
     ego: NDArray[np.float64]
     poses: NDArray[np.float64]
     present: NDArray[np.bool_]
+    signals: NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,7 @@ class Scenario:
         seed: what it was made from.
         start_ns: stamp of the first tick.
         ego: (T, 3) x, y, yaw of base_link (under the rear axle).
-        agents, roads, props: see there.
+        agents, roads, props, signals: see there.
     """
 
     name: str
@@ -139,6 +157,7 @@ class Scenario:
     agents: Agents
     roads: Roads
     props: Props
+    signals: Signals
 
     @property
     def key(self) -> str:
@@ -165,6 +184,7 @@ class Scenario:
             between(self.ego[before], self.ego[after], fraction),
             between(agents.poses[before], agents.poses[after], fraction),
             agents.present[before] & agents.present[after],
+            self.signals.states[before],
         )
 
 
@@ -227,7 +247,14 @@ def _flatten(prefix: str, value: Any) -> dict[str, NDArray[Any]]:
     return flat
 
 
-_PARTS: dict[str, type] = {"Agents": Agents, "Roads": Roads, "Props": Props, "Polylines": Polylines, "Areas": Areas}
+_PARTS: dict[str, type] = {
+    "Agents": Agents,
+    "Roads": Roads,
+    "Props": Props,
+    "Signals": Signals,
+    "Polylines": Polylines,
+    "Areas": Areas,
+}
 
 
 def _build(kind: type, prefix: str, arrays: dict[str, NDArray[Any]]) -> Any:

@@ -14,7 +14,7 @@ from tinybev_training.world.kerbs import kerbs
 from tinybev_training.world.materials import CLOTHES, LEGWEARS, PAINT_SHARES, PAINTS, WALLS
 from tinybev_training.world.meshes import TREE_VARIANTS, Meshes, pack, shared_meshes
 from tinybev_training.world.parts import PartList, Parts
-from tinybev_training.world.scenario import PropKind, Scenario
+from tinybev_training.world.scenario import PropKind, Scenario, SignalState
 from tinybev_training.world.shapes import Mesh
 
 
@@ -42,6 +42,7 @@ def build_scene(scenario: Scenario, device: torch.device | str = "cpu") -> Scene
     parts = PartList()
     _add_agents(scenario, names, parts)
     _add_props(scenario, names, levels, parts)
+    _add_signals(scenario, names, parts)
     for kerb in kerbs(scenario):
         center = kerb.corners.reshape(-1, 3).mean(axis=0)
         radius = float(np.linalg.norm(kerb.corners.reshape(-1, 3) - center, axis=1).max())
@@ -135,9 +136,17 @@ def _add_props(scenario: Scenario, names: dict[str, int], levels: list[tuple[Mes
             name = {PropKind.LAMP: "lamp", PropKind.BENCH: "bench", PropKind.HYDRANT: "hydrant"}.get(kind)
             if kind == PropKind.SIGN:
                 name = f"sign{int(size[0])}"
-            elif kind == PropKind.SIGNAL:
-                name = f"signal{int(rng.random() < 0.5)}"
             assert name is not None
             parts.add(
                 names[name], -1, (1, 1, 1), 4.4 if size[2] > 3 else 1.6, size[2] / 2, lit=True, pose=spot, seed=seed
+            )
+
+
+def _add_signals(scenario: Scenario, names: dict[str, int], parts: PartList) -> None:
+    """Each traffic light once in every colour, of which one at a time is there."""
+    for index, pose in enumerate(scenario.signals.poses.astype(float)):
+        spot = (float(pose[0]), float(pose[1]), float(pose[2]))
+        for state in SignalState:
+            parts.add(
+                names[f"signal{state}"], -1, (1, 1, 1), 4.4, 2.7, lit=True, pose=spot, signal=index, shows=int(state)
             )

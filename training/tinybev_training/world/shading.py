@@ -186,8 +186,8 @@ def shade_ground(
     flat = view[:2] / torch.hypot(view[0], view[1]).clamp_(min=1e-6)
     look = look_at_ground(around.ground, points[0], points[1], across, along, flat, light)
     incoming = ambient_light(light, torch.ones_like(distance))
-    if light.night < 1:
-        share = around.direct(points, look.lit if light.night == 0 else torch.ones_like(look.lit))
+    if light.night == 0:
+        share = around.direct(points, look.lit)
         incoming = incoming * (0.80 + 0.20 * share) + (light.sun * light.to_sun[2])[:, None] * share
     if light.night > 0:
         incoming = incoming + around.lamps(points, None, look.lit)

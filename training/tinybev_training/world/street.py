@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tinybev_training.world.materials import Material
+from tinybev_training.world.scenario import SignalState
 from tinybev_training.world.shapes import Mesh, box, cylinder, ellipsoid, fitted, join, quads, tube
 
 TREE_HEIGHT = 8.0
@@ -123,18 +124,24 @@ def lamp() -> Mesh:
     return join(pole, arm, head, cylinder(0.14, 0.8, Material.STEEL, 8).moved(0, 0, 0.4))
 
 
-def signal(green: bool) -> Mesh:
+_SIGNAL_LIGHTS = {
+    SignalState.RED: (0, Material.SIGNAL_RED),
+    SignalState.YELLOW: (1, Material.SIGNAL_YELLOW),
+    SignalState.GREEN: (2, Material.SIGNAL_GREEN),
+}
+"""Which lamp from the top is on, and its material."""
+
+
+def signal(state: SignalState) -> Mesh:
     """A traffic light on a mast whose arm reaches over the lane to the left; it faces +x."""
     pole = tube((0, 0, 0), (0, 0, 5.6), 0.10, Material.STEEL, 8, 0.8)
     # Seen from the front the road is on the right-hand side of the mast.
     arm = tube((0, 0, 5.4), (0, -3.6, 5.5), 0.06, Material.STEEL, 6)
     parts = [pole, arm]
+    lamp, material = _SIGNAL_LIGHTS[state]
     for at in ((0.0, -3.3, 5.2), (0.12, -0.02, 3.0)):
-        lights = (
-            [Material.SIGNAL_DARK, Material.SIGNAL_DARK, Material.SIGNAL_GREEN]
-            if green
-            else [Material.SIGNAL_RED, Material.SIGNAL_DARK, Material.SIGNAL_DARK]
-        )
+        lights = [Material.SIGNAL_DARK] * 3
+        lights[lamp] = material
         parts.append(box((0.22, 0.36, 1.0), Material.TRIM, at))
         for index, material in enumerate(lights):
             parts.append(

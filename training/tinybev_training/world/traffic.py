@@ -14,18 +14,13 @@ from tinybev.errors import UserError
 from tinybev_training.world.catalogue import EGO_MODEL, MODEL_IDS, MODELS, Model
 from tinybev_training.world.network import Network
 from tinybev_training.world.no_scene import NoSceneError
-from tinybev_training.world.scenario import TICK_NS
+from tinybev_training.world.scenario import TICK_S, SignalState
 
-TICK_S = TICK_NS / 1e9
 WARM_UP_S = 25.0
 """Traffic fills the streets before the ego enters."""
 GAP_TO_TRAILER = 0.7
-BODY_SMOOTHING_S = 0.2
-"""SUMO moves a vehicle by up to 0.6 m at once where lanes meet at an angle; that is spread by this deviation."""
-WALKER_SMOOTHING_S = 0.35
-PATH_STEP_M = 0.8
-APPROACH_M = 40.0
-"""A vehicle that appears on the road has come straight from this far behind."""
+_SIGNAL_STATES = {"G": SignalState.GREEN, "g": SignalState.GREEN, "y": SignalState.YELLOW}
+"""Of SUMO's letters."""
 _TRAILER = MODELS[MODEL_IDS["trailer"]]
 
 
@@ -52,8 +47,16 @@ class Track:
     yaws: NDArray[np.float64]
 
 
-def simulate(network: Network, rng: np.random.Generator, duration_s: float) -> list[Track]:
-    """Runs SUMO until the ego has driven for ``duration_s``; returns the tracks, the ego's first.
+@dataclass(frozen=True)
+class Traffic:
+    """What SUMO did: the tracks, the ego's first, and the ``SignalState`` (T,) of each edge's traffic light."""
+
+    tracks: list[Track]
+    signals: dict[str, NDArray[np.uint8]]
+
+
+def simulate(network: Network, rng: np.random.Generator, duration_s: float) -> Traffic:
+    """Runs SUMO until the ego has driven for ``duration_s``.
 
     Raises:
         NoSceneError: the ego did not drive for so long.
@@ -92,13 +95,14 @@ def simulate(network: Network, rng: np.random.Generator, duration_s: float) -> l
         ]
     )
     try:
-        return _record(libsumo, duration_s)
+        return _record(libsumo, network, duration_s)
     finally:
         libsumo.close()
 
 
-def _record(sumo: object, duration_s: float) -> list[Track]:
-    vehicles, people = sumo.vehicle, sumo.person  # type: ignore[attr-defined]
+def _record(sumo: object, network: Network, duration_s: float) -> Traffic:
+    vehicles, people, lights = sumo.vehicle, sumo.person, sumo.trafficlight  # type: ignore[attr-defined]
+    letters: dict[str, list[str]] = {light: [] for light, _ in network.signals.values()}
     rows: dict[str, list[tuple[float, float, float]]] = {}
     first: dict[str, int] = {}
     types: dict[str, str] = {}
@@ -112,6 +116,8 @@ def _record(sumo: object, duration_s: float) -> list[Track]:
                 if name not in rows:
                     rows[name], first[name], types[name] = [], tick, domain.getTypeID(name)
                 rows[name].append((x, y, math.radians(90.0 - domain.getAngle(name))))
+        for light, shown in letters.items():
+            shown.append(lights.getRedYellowGreenState(light))
         ego_ticks = len(rows.get("ego", ()))
         tick += 1
     if ego_ticks * TICK_S < duration_s:
@@ -136,7 +142,11 @@ def _record(sumo: object, duration_s: float) -> list[Track]:
                     values[:, 2],
                 )
             )
-    return tracks
+    signals = {
+        edge: np.array([_SIGNAL_STATES.get(shown[number], SignalState.RED) for shown in letters[light]], dtype=np.uint8)
+        for edge, (light, number) in network.signals.items()
+    }
+    return Traffic(tracks, signals)
 
 
 def _write_demand(path: Path, network: Network, rng: np.random.Generator, until_s: float) -> None:
@@ -223,60 +233,3 @@ def _ego_trip(network: Network, rng: np.random.Generator) -> str:
         f'<vehicle id="ego" type="{EGO_MODEL.name}" depart="{WARM_UP_S}" departPos="base" departSpeed="desired" '
         f'departLane="best" arrivalPos="max"><route edges="{" ".join(best)}"/></vehicle>'
     )
-
-
-def body_poses(track: Track) -> NDArray[np.float64]:
-    """Poses (T, 3), x, y, yaw of the middle of a vehicle's body: it lies along the track that its front has driven.
-
-    The rear follows where the front has been, so that long vehicles swing through a curve as real ones do, and a
-    trailer follows its tractor. Where SUMO sets a vehicle sideways or back, as it does at the seams between lanes and
-    in queues, the body goes on smoothly: it neither turns on the spot nor backs. This is our own design.
-    """
-    points = _smoothed(track.points, BODY_SMOOTHING_S)
-    heading = np.stack([np.cos(track.yaws), np.sin(track.yaws)], axis=1)
-    forward = np.maximum((np.diff(points, axis=0) * heading[1:]).sum(axis=1), 0.0)
-    driven = np.concatenate([[0.0], np.cumsum(forward)])
-    # The path is known every PATH_STEP_M of progress: what moves less is not a change of direction.
-    knots = np.arange(0.0, driven[-1] + PATH_STEP_M, PATH_STEP_M)
-    first = np.unique(driven, return_index=True)[1]
-    path = np.stack([np.interp(knots, driven[first], points[first, axis]) for axis in (0, 1)], axis=1)
-    beyond = np.maximum(knots - driven[-1], 0.0)
-    path += beyond[:, None] * heading[-1]
-    knots = np.concatenate([[-APPROACH_M], knots])
-    path = np.concatenate([(path[0] - APPROACH_M * heading[0])[None], path])
-    front_at = driven - track.offset
-    # The wheels, not the bumpers, follow the track; the overhangs stick out.
-    base = 0.72 * track.length
-    overhang = (track.length - base) / 2
-    front, rear = (
-        np.stack([np.interp(front_at - distance, knots, path[:, axis]) for axis in (0, 1)], axis=1)
-        for distance in (overhang, overhang + base)
-    )
-    middle = (front + rear) / 2
-    yaw = np.arctan2(front[:, 1] - rear[:, 1], front[:, 0] - rear[:, 0])
-    return np.concatenate([middle, yaw[:, None]], axis=1)
-
-
-def walker_poses(track: Track) -> NDArray[np.float64]:
-    """Poses (T, 3) of a pedestrian, smoothed, as SUMO's change stripes at once; who stands keeps looking ahead."""
-    points = _smoothed(track.points, WALKER_SMOOTHING_S)
-    ahead = np.concatenate([points[8:], np.repeat(points[-1:], min(8, len(points)), axis=0)])[: len(points)]
-    moved = ahead - points
-    yaw = np.arctan2(moved[:, 1], moved[:, 0])
-    known = np.flatnonzero(np.linalg.norm(moved, axis=1) >= 0.03)
-    if len(known) == 0:
-        yaw = track.yaws.copy()
-    else:
-        last_known = np.maximum(np.searchsorted(known, np.arange(len(yaw)), side="right") - 1, 0)
-        yaw = yaw[known[last_known]]
-    return np.concatenate([points, _smoothed(np.unwrap(yaw)[:, None], WALKER_SMOOTHING_S)], axis=1)
-
-
-def _smoothed(values: NDArray[np.float64], sigma_s: float) -> NDArray[np.float64]:
-    """Rows (T, D) at 20 Hz, smoothed by a Gaussian over time; the ends keep their rate of change."""
-    reach = math.ceil(3 * sigma_s / TICK_S)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * TICK_S / sigma_s) ** 2)
-    if len(values) <= reach:
-        return values
-    padded = np.pad(values, ((reach, reach), (0, 0)), mode="reflect", reflect_type="odd")
-    return np.stack([np.convolve(column, kernel / kernel.sum(), mode="valid") for column in padded.T], axis=1)

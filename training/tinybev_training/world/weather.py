@@ -19,7 +19,7 @@ class Weather:
         sun_azimuth: radians in the scenario's frame, towards the sun.
         sun_elevation: radians above the horizon.
         clouds: 0 a clear sky, 1 an overcast one without shadows.
-        night: 0 day, 1 night with street lamps and headlights.
+        night: 0 day, 1 night with street lamps and headlights; between them the sun is down and the sky still light.
         fog: 0 clear, 1 some 35 m of sight.
         rain: 0 dry, 1 a wet road and drops all over the lenses.
         blur: 0 sharp, 1 badly out of focus.
