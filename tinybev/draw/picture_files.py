@@ -1,4 +1,4 @@
-"""Pictures on disk, a PNG or an MP4: either appears whole under its name, or not at all."""
+"""Pictures on disk, a PNG, a JPEG or an MP4: each appears whole under its name, or not at all."""
 
 from __future__ import annotations
 
@@ -21,13 +21,25 @@ def _partial(path: Path) -> Path:
 
 
 def write_png(path: str | os.PathLike[str], image: Image) -> None:
-    """Writes ``image`` (H, W, 3), BGR.
+    """Writes ``image`` (H, W, 3), BGR, without loss.
 
     Raises:
         UserError: the file cannot be written.
     """
-    target = Path(path)
-    encoded, data = cv2.imencode(".png", image)
+    _write(Path(path), image, ".png")
+
+
+def write_jpeg(path: str | os.PathLike[str], image: Image) -> None:
+    """Writes ``image`` (H, W, 3), BGR, in a fraction of the bytes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    _write(Path(path), image, ".jpg")
+
+
+def _write(target: Path, image: Image, encoding: str) -> None:
+    encoded, data = cv2.imencode(encoding, image)
     if not encoded:
         raise ValueError(f"image: expected (H, W, 3) uint8, got {image.shape} {image.dtype}")
     partial = _partial(target)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from pathlib import Path
 
-import cv2
 import torch
 from made_batch import SMALL, STREET, made_batch, perfect_outputs
 from made_teacher import TEACHER_CHANNELS, agreeing_teacher
 from student_inputs import student_inputs
 from tinybev_training.distill.config import JOINT, DistillConfig
 from tinybev_training.distill.distiller import Distiller
-from tinybev_training.distill.region_picture import importance_chart
 from tinybev_training.distill.regions import RegionImportances
 from tinybev_training.distill.terms import DistillTerms, DistillWeights
 from tinybev_training.losses.supervised import supervised_terms
@@ -25,7 +22,6 @@ from tinybev.model.student import Student
 
 torch.set_num_threads(1)
 STEPS = 60
-CHART = Path(__file__).resolve().parents[2] / "out" / "tests" / "region_importances.png"
 
 
 def test_every_supervised_term_falls() -> None:
@@ -68,8 +64,6 @@ def test_every_distilled_term_falls_without_a_label() -> None:
     seen = [(terms._asdict(), importances) for terms, importances in distil(JOINT)]
     for name, start in seen[0][0].items():
         assert seen[-1][0][name].item() < 0.9 * start.item(), name
-    CHART.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(CHART), importance_chart([importances for _, importances in seen]))
     assert seen[-1][1].agents < 0.9 * seen[0][1].agents, "agents are learnt fastest here"
 
 

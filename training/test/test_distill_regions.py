@@ -16,7 +16,7 @@ from made_batch import SMALL, STREET, MadeSample, made_batch, perfect_outputs, r
 from tinybev_training.distill.config import RegionConfig
 from tinybev_training.distill.distiller import RegionView
 from tinybev_training.distill.region_masks import Region, corridor, disagreements, region_masks
-from tinybev_training.distill.region_picture import importance_chart, region_picture
+from tinybev_training.distill.region_picture import region_picture
 from tinybev_training.distill.regions import RegionImportances, RegionWeights
 from tinybev_training.distill.taught import Taught, TaughtGrid
 from tinybev_training.losses.targets import student_targets
@@ -244,16 +244,6 @@ def test_the_picture_shows_the_weights_from_above(tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / "regions.png"), picture)
     corners = [picture[y, x].astype(int).sum() for y, x in ((1, 1), (1, 142), (238, 1), (238, 142))]
     assert corners[0] > max(corners[1:])
-
-
-def test_the_chart_shows_each_importance_at_its_height() -> None:
-    history = [RegionImportances(1.8, 1.0, 1.0, 1.0, 0.2)] * 3
-    chart = importance_chart(history, size=(256, 300)).astype(int)
-    assert chart.shape == (256, 300, 3)
-    bright_rows = set(np.flatnonzero(chart[40:, 150].sum(axis=1) > 350) + 40)
-    for importance in (1.8, 1.0, 0.2):  # 200 pixels are an importance of 2
-        assert round(228 - 100 * importance) in bright_rows
-    assert 228 - 150 not in bright_rows
 
 
 @pytest.mark.parametrize("wrong", [{"strength": -1.0}, {"momentum": 1.5}, {"corridor_m": 0.0}])

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -18,6 +20,7 @@ from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
 from tinybev_training.train.curves import read_curves
 from tinybev_training.train.module import TrainingModule
+from tinybev_training.train.pictures import REGIONS_HEIGHT, WIDTH
 from tinybev_training.train.recipe import SELF, Recipe
 from tinybev_training.train.recipes import find_recipe
 from tinybev_training.train.run import Outcome, train
@@ -72,9 +75,22 @@ def test_a_run_leaves_curves_recipe_checkpoints_and_a_bundle_of_the_average(stra
         "bundle",
         "last.safetensors",
         "metrics.csv",
+        "pictures",
         "recipe.json",
         "tensorboard",
     ]
+
+
+def test_a_run_draws_what_it_sees_and_where_its_teacher_counts(straight: Path) -> None:
+    drawn = sorted(path.name for path in (straight / "pictures").iterdir())
+    kinds = ("1.jpg", "2.jpg", "regions.jpg")
+    assert drawn == [f"step-{step:07d}-{kind}" for step in (3, 6) for kind in kinds]
+    pictures = [cv2.imread(str(straight / "pictures" / name)) for name in drawn]
+    assert all(picture is not None and picture.std() > 10 for picture in pictures)
+    assert pictures[0].shape == pictures[1].shape
+    assert pictures[0].shape[1] == WIDTH
+    assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 1  # two samples
+    assert pictures[2].shape[0] == 2 * REGIONS_HEIGHT  # an annotated sample and one that is not
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

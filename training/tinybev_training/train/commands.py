@@ -41,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, default=1, help="processes on this machine; under torchrun leave it out")
     parser.add_argument("--workers", type=int, default=2, help="processes that load samples, for each that trains")
     parser.add_argument("--cache", type=Path, default=Place.cache, help="of decoded images, see samples.cache_size")
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=Place.pictures,
+        help="validation samples that are drawn at every validation, as the average sees them and as they are",
+    )
     parser.add_argument("--show", action="store_true", help="print the recipe, field by field, and do nothing")
 
 
@@ -53,9 +59,12 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.dataroot is None:
         raise UserError("expected --dataroot: the folder of a nuScenes-format dataset; name it.")
-    if args.devices < 1 or args.workers < 0:
-        raise UserError(f"expected --devices from 1 and --workers from 0, got {args.devices} and {args.workers}.")
-    place = Place(args.dataroot, args.version, out, args.device, args.devices, args.workers, args.cache)
+    if args.devices < 1 or args.workers < 0 or args.pictures < 0:
+        raise UserError(
+            f"expected --devices from 1, --workers and --pictures from 0, got {args.devices}, {args.workers} and "
+            f"{args.pictures}."
+        )
+    place = Place(args.dataroot, args.version, out, args.device, args.devices, args.workers, args.cache, args.pictures)
     outcome = train(recipe, place, args.resume)
     status = 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
     if not is_first_process():

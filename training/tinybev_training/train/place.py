@@ -22,6 +22,7 @@ class Place:
         devices: processes on this machine, one a GPU; under torchrun it is torchrun that says.
         workers: processes that load, for each process that trains.
         cache: folder of decoded images, for recipes that keep them.
+        pictures: validation samples of which every validation draws a picture.
     """
 
     dataroot: Path
@@ -31,6 +32,7 @@ class Place:
     devices: int = 1
     workers: int = 0
     cache: Path = Path("out/image-cache")
+    pictures: int = 2
 
 
 def is_first_process() -> bool:

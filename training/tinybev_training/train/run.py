@@ -31,6 +31,7 @@ from tinybev_training.train.image_weights import image_weights_digest
 from tinybev_training.train.interruption import Interruption
 from tinybev_training.train.keeper import LAST_FILE, Keeper
 from tinybev_training.train.module import TrainingModule
+from tinybev_training.train.pictures import Pictures
 from tinybev_training.train.place import Place, is_first_process, processes
 from tinybev_training.train.progress_bar import StepBar
 from tinybev_training.train.recipe import Recipe
@@ -115,7 +116,8 @@ def _train(
         export(module.averaged(), identity, place.version, recorder.validation_loss, folder)
 
     snapshots = Snapshots(place.out, recipe.rhythm.bundle, export_to)
-    trainer = _trainer(recipe, place, step, [recorder, keeper, interruption, snapshots])
+    pictures = Pictures(place.out, splits.validation, place.pictures, recipe.rhythm.validate)
+    trainer = _trainer(recipe, place, step, [recorder, keeper, interruption, snapshots, pictures])
     share = Share(
         recipe.samples.labelled,
         recipe.samples.unlabelled,
