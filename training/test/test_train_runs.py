@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.summary.writer.record_writer import RecordWriter
+from tinybev_training.data.dataset import open_dataset
 from tinybev_training.long_work.folder_lock import alone_in
 from tinybev_training.train import checkpoint_file
 from tinybev_training.train.checkpoint_file import read_checkpoint
@@ -47,9 +48,9 @@ DISTILLED = dataclasses.replace(RECIPE, teacher=SELF, distill=find_recipe("self"
 
 @pytest.fixture(scope="module")
 def straight(micro: None, split_dataroot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of ``DISTILLED`` that nothing stopped."""
+    """The folder of a run of ``DISTILLED`` that nothing stopped, with pictures, which make no difference."""
     out = tmp_path_factory.mktemp("straight") / "run"
-    assert train(DISTILLED, place(split_dataroot, out), resume=False) == Outcome(6, None)
+    assert train(DISTILLED, place(split_dataroot, out, pictures=2), resume=False) == Outcome(6, None)
     return out
 
 
@@ -90,7 +91,9 @@ def test_a_run_draws_what_it_sees_and_where_its_teacher_counts(straight: Path) -
     assert pictures[0].shape == pictures[1].shape
     assert pictures[0].shape[1] == WIDTH
     assert np.abs(pictures[0].astype(int) - pictures[1]).mean() > 1  # two samples
-    assert pictures[2].shape[0] == 2 * REGIONS_HEIGHT  # an annotated sample and one that is not
+    assert pictures[2].shape[0] == 2 * REGIONS_HEIGHT  # the first sample of the step and the last
+    disagreement = pictures[2][:REGIONS_HEIGHT, -REGIONS_HEIGHT:]
+    assert disagreement[40:].std() > 10  # of a network in training and its average
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -133,12 +136,23 @@ def test_every_kind_of_run_goes_on_exactly(
     if "precision" in settings and not computes_bfloat16(torch.device("cpu")):
         pytest.skip("needs a processor with bfloat16 instructions")
     recipe = changed(DISTILLED, {**settings, "steps": "4", "telling.ego_status": "true"})
-    train(recipe, place(split_dataroot, tmp_path / "straight"), resume=False)
+    train(recipe, place(split_dataroot, tmp_path / "straight", pictures=1), resume=False)
     with monkeypatch.context() as patch:
         signal_in_step(2, signal.SIGTERM, patch)
         assert train(recipe, place(split_dataroot, tmp_path / "run"), resume=False).step == 2
     train(recipe, dataclasses.replace(place(split_dataroot, tmp_path / "run"), workers=1), resume=True)
     assert same_checkpoints(tmp_path / "straight", tmp_path / "run")
+    drawn = {path.name for path in (tmp_path / "straight" / "pictures").iterdir()}
+    assert {"step-0000004-regions.jpg", "step-0000004-1.jpg"} <= drawn  # step 4 is the last and no third one
+
+
+def test_a_run_draws_nothing_if_so_asked_and_no_more_than_there_is(split_dataroot: Path, tmp_path: Path) -> None:
+    recipe = changed(RECIPE, {"steps": "1"})
+    train(recipe, place(split_dataroot, tmp_path / "none"), resume=False)
+    assert not (tmp_path / "none" / "pictures").exists()
+    train(recipe, place(split_dataroot, tmp_path / "all", pictures=999), resume=False)
+    there = len(open_dataset(split_dataroot, "v1.0-mini", recipe.validation_split))
+    assert len(list((tmp_path / "all" / "pictures").iterdir())) == there > 1
 
 
 def test_a_run_killed_at_any_moment_goes_on_from_its_last_checkpoint(

@@ -99,7 +99,7 @@ def test_scenes_of_two_versions_of_the_world_are_not_mixed(
     out = tmp_path / "out"
     assert run(*SMALL, "--out", str(out)) == 0
     whole = digests(out)
-    monkeypatch.setattr(dataset_writer, "files_digest", lambda files: "another")
+    monkeypatch.setattr(dataset_writer, "drawing_code", lambda: "another")
     assert run(*SMALL, "--out", str(out)) == 0  # nothing is missing
     assert digests(out) == whole
     more = ("--duration", "1.2", "--size", "64", "36", "--processes", "1", "--scenes", "3")

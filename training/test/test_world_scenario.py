@@ -12,11 +12,12 @@ import shapely
 from tinybev_training.world.cameras import rig
 from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.demo_scene import demo_scenario
-from tinybev_training.world.generate import _coupled, absent_classes, generate_scenario
+from tinybev_training.world.generate import _coupled, _signals, absent_classes, generate_scenario
 from tinybev_training.world.keyframes import label
 from tinybev_training.world.memory_log import scene_log
 from tinybev_training.world.polylines import Areas, Polylines
-from tinybev_training.world.scenario import TICK_NS, Scenario, load_scenario, save_scenario
+from tinybev_training.world.roads import Bend
+from tinybev_training.world.scenario import TICK_NS, Scenario, SignalState, load_scenario, save_scenario
 
 from tinybev.errors import UserError
 from tinybev.types import ATTRIBUTES
@@ -66,6 +67,25 @@ def test_traffic_behaves(generated: tuple[Scenario, Path]) -> None:
     assert shapely.contains_xy(asphalt, scenario.ego[:, 0], scenario.ego[:, 1]).all()
     gap = np.linalg.norm(agents.poses[:, :, :2] - scenario.ego[:, None, :2], axis=2)
     assert gap[agents.present].min() > 1.0
+
+
+def test_a_scene_has_the_traffic_lights_of_its_part_of_the_traffic() -> None:
+    still = Bend(np.zeros(2), np.full(2, 200.0), np.zeros(2), 0.0, np.array([100.0, 50.0]))
+    ticks = np.arange(40, dtype=np.uint8)
+    signals = _signals([("b", 101.0, 52.0, 0.5), ("a", 90.0, 50.0, 0.0)], {"a": ticks, "b": ticks + 100}, still, 7, 5)
+    np.testing.assert_array_equal(signals.states, [[107 + tick, 7 + tick] for tick in range(5)])
+    np.testing.assert_allclose(signals.poses, [[1.0, 2.0, 0.5], [-10.0, 0.0, 0.0]], atol=1e-5)
+    assert _signals([], {"a": ticks}, still, 7, 5).states.shape == (5, 0)
+
+
+def test_what_a_light_is_recorded_with_it_shows_until_that_tick() -> None:
+    scenario = demo_scenario()
+    states = np.zeros_like(scenario.signals.states)
+    states[5:] = SignalState.GREEN
+    scenario = dataclasses.replace(scenario, signals=dataclasses.replace(scenario.signals, states=states))
+    stamps = [scenario.start_ns + 4 * TICK_NS + late for late in (0, 1, TICK_NS)]
+    shown = [int(scenario.at(stamp).signals[0]) for stamp in stamps]
+    assert shown == [SignalState.RED, SignalState.GREEN, SignalState.GREEN]
 
 
 def test_poses_between_ticks() -> None:

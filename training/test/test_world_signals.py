@@ -38,7 +38,7 @@ def test_nobody_drives_straight_on_at_red(tmp_path: Path) -> None:
                 later = track.yaws[tick : tick + 4 * SECOND]
                 on_the_lane = np.cos(track.yaws[tick] - np.arctan2(ahead[1], ahead[0])) > 0.95
                 if on_the_lane and len(later) == 4 * SECOND and np.ptp(np.unwrap(later)) < 0.3:
-                    shown.append(int(traffic.signals[lane.edge][track.first_tick + tick]))
+                    shown.append(int(traffic.signals[lane.edge][track.first_tick + tick + 1]))
     counts = {state: shown.count(int(state)) for state in SignalState}
     assert counts[SignalState.RED] == 0
     assert counts[SignalState.GREEN] >= 5

@@ -55,9 +55,9 @@ def add_splits(dataroot: Path) -> Path:
     return dataroot
 
 
-def place(dataroot: Path, out: Path) -> Place:
+def place(dataroot: Path, out: Path, pictures: int = 0) -> Place:
     """On this machine's CPU."""
-    return Place(dataroot, "v1.0-mini", out, device="cpu")
+    return Place(dataroot, "v1.0-mini", out, device="cpu", pictures=pictures)
 
 
 def command(place: Place, *arguments: str, processes: int = 1) -> subprocess.Popen[str]:

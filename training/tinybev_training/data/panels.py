@@ -20,14 +20,14 @@ _UNKNOWN: Rgb = (255, 110, 90)
 _EGO_OUTLINE = np.array([[3.4, 0.87], [3.4, -0.87], [-0.66, -0.87], [-0.66, 0.87]])
 
 
-def map_panel(targets: MapTargets, side: int) -> Image:
+def map_panel(targets: MapTargets, side: int, title: str = "map masks") -> Image:
     """The map masks, (side, side, 3) BGR; a later line class over an earlier one, all over the drivable area."""
     cells = blank(*targets.grid.shape, BACKGROUND)
     for map_class in (MapClass.DRIVABLE, MapClass.DIVIDER, MapClass.CROSSING, MapClass.BOUNDARY):
         cells[targets.masks[map_class]] = bgr(MAP_COLORS[map_class])
     panel = _seen_from_above(cells, side)
     unknown = [map_class.name.lower() for map_class in MapClass if not targets.valid[map_class]]
-    _finish(panel, targets.grid, "map masks", f"unknown: {', '.join(unknown)}" if unknown else "")
+    _finish(panel, targets.grid, title, f"unknown: {', '.join(unknown)}" if unknown else "")
     return panel
 
 

@@ -54,6 +54,8 @@ class Distiller(nn.Module):
         if teacher_channels is not None and config.weights.feature:
             self.adapter = TeacherAdapter(student, teacher_channels, student.head_grid.shape)
         self.regions = None if config.regions is None else RegionWeights(config.regions)
+        self.view: RegionView | None = None
+        """The regions as the last ``forward`` used them, for a picture; None where regions are off."""
 
     def agents(self, targets: StudentTargets, teacher: TeacherOutputs) -> Peaks:
         """Whose futures the student shall predict, for ``Student.forward``: the annotated agents, then the teacher's.
@@ -118,13 +120,6 @@ class Distiller(nn.Module):
         return DistillTerms(feature, heatmap, box, map_, occupancy, motion, plan)
 
     @torch.no_grad()
-    def look(self, outputs: StudentOutputs, teacher: TeacherOutputs, targets: StudentTargets) -> RegionView | None:
-        """The regions of a batch as ``forward`` would use them, for a picture; None where regions are off."""
-        if self.regions is None:
-            return None
-        return self._view(self.regions, outputs, bring_home(teacher, self._student), targets)
-
-    @torch.no_grad()
     def _weights(self, outputs: StudentOutputs, taught: Taught, targets: StudentTargets) -> tuple[Tensor, Tensor]:
         """The weights (B, X, Y) of the cells of the fine grid and of the heads' grid, each of mean 1 in a sample."""
         if self.regions is None:
@@ -132,7 +127,7 @@ class Distiller(nn.Module):
                 len(outputs.bev_BCXY), *self._student.grid.shape, device=outputs.bev_BCXY.device, dtype=torch.float32
             )
         else:
-            view = self._view(self.regions, outputs, taught, targets)
+            self.view = view = self._view(self.regions, outputs, taught, targets)
             fine_BXY = view.weights_BXY
             if self.training:
                 self.regions.update(view.masks_BRXY, view.disagreements_BRXY)

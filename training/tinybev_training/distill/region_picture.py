@@ -6,9 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tinybev.draw.palette import (
-    TEXT,
-)
+from tinybev.draw.palette import TEXT
 from tinybev.draw.strokes import Image, write
 from tinybev_training.distill.distiller import RegionView
 from tinybev_training.distill.region_masks import Region
@@ -17,17 +15,20 @@ from tinybev_training.distill.regions import RegionImportances
 _GAP = 4
 
 
-def region_picture(view: RegionView, importances: RegionImportances, sample: int = 0, height: int = 320) -> Image:
+def region_picture(
+    view: RegionView, importances: RegionImportances, sample: int = 0, height: int = 320, title: str = ""
+) -> Image:
     """Panels in one row, BGR, seen from above, x forward up: the weights, brightest at their largest, then the masks.
 
     Args:
-        view: of a batch, from ``Distiller.look``.
+        view: of a batch, ``Distiller.view``.
         importances: written on the masks' panels, from ``RegionWeights.values``.
         sample: of the batch.
         height: of a panel, pixels.
+        title: written on the first panel.
     """
     weights_XY = view.weights_BXY[sample].float().cpu().numpy()
-    extent = f"weights {weights_XY.min():.2f} to {weights_XY.max():.2f}"
+    extent = f"{title} weights {weights_XY.min():.2f} to {weights_XY.max():.2f}".strip()
     panels = [_panel(weights_XY / weights_XY.max(), extent, height)]
     for region, importance in zip(Region, importances, strict=True):
         mask_XY = view.masks_BRXY[sample, region].float().cpu().numpy()

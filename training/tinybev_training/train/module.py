@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tinybev.errors import UserError
 from tinybev_training.data.batch import Batch
-from tinybev_training.distill.distiller import Distiller, RegionView
+from tinybev_training.distill.distiller import Distiller
 from tinybev_training.distill.terms import DistillTerms
 from tinybev_training.losses.supervised import supervised_terms
 from tinybev_training.losses.targets import student_targets
@@ -120,7 +120,7 @@ class TrainingModule(pl.LightningModule):
         self._seen = f"step {self.global_step}, samples {', '.join(_names(batch))}"
         rows = self._share.rows(batch_idx % self._share.parts)
         told = Told.draw(self.recipe.telling, self.recipe.seed, self.global_step, self._share.batch_size, rows)
-        terms = self.terms(batch, told, self._labelled(batch_idx))
+        terms = self.terms(batch, told, self.labelled(batch_idx))
         if not bool(torch.isfinite(terms.loss)):
             bad = [name for name, value in terms.curves().items() if not bool(torch.isfinite(value))]
             raise UserError(self._broken(f"the loss is not finite ({', '.join(bad)})"))
@@ -143,16 +143,10 @@ class TrainingModule(pl.LightningModule):
         loss = weighted_sum(supervised, recipe.supervised) + share * weighted_sum(distilled, recipe.distill.weights)
         return StepTerms(loss, supervised, distilled)
 
-    @torch.no_grad()
-    def regions_of(self, batch: Batch, batch_idx: int) -> RegionView | None:
-        """The regions of a training batch, by the average as it is; None where distillation has none."""
-        if self.distiller is None or self.distiller.regions is None:
-            return None
-        (teacher,) = self._teacher
-        taught = teacher(batch)
-        targets = student_targets(batch, self.network.config, self.recipe.agent_filter, self._labelled(batch_idx))
-        outputs = self.averaged()(batch, Told.nothing(batch), self.distiller.agents(targets, taught))
-        return self.distiller.look(outputs, taught, targets)
+    def labelled(self, batch_idx: int) -> Tensor:
+        """(B,) which samples of a batch of training are annotated."""
+        rows = self._share.rows(batch_idx % self._share.parts)
+        return torch.tensor([row < self._share.labelled for row in rows])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds whose checkpoint it is."""
@@ -193,11 +187,6 @@ class TrainingModule(pl.LightningModule):
         outputs = self.averaged()(batch, told, targets.agents)
         supervised = supervised_terms(outputs, targets, batch, config, self.recipe.supervised)
         return StepTerms(weighted_sum(supervised, self.recipe.supervised), supervised, None).curves()
-
-    def _labelled(self, batch_idx: int) -> Tensor:
-        """(B,) which samples of a part of a step are annotated."""
-        rows = self._share.rows(batch_idx % self._share.parts)
-        return torch.tensor([row < self._share.labelled for row in rows], device=self.device)
 
     def _broken(self, what: str) -> str:
         return (

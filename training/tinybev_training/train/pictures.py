@@ -22,7 +22,9 @@ from tinybev_training.data.panels import map_panel
 from tinybev_training.data.sample import MapTargets, Sample
 from tinybev_training.data.training_set import TrainingSet
 from tinybev_training.distill.region_picture import region_picture
+from tinybev_training.long_work.write_file import refusing
 from tinybev_training.train.inputs import Told
+from tinybev_training.train.keeper import Keeper
 from tinybev_training.train.module import TrainingModule
 
 PICTURES_FOLDER = "pictures"
@@ -31,40 +33,41 @@ REGIONS_HEIGHT = 240
 
 
 class Pictures(Callback):
-    """Draws at every validation the same few samples of it, and the regions of a training batch."""
+    """Draws at every validation the same few samples of it, and the regions of the step's training batch."""
 
-    def __init__(self, run: Path, validation: TrainingSet | None, count: int, every: int) -> None:
+    def __init__(self, run: Path, validation: TrainingSet | None, count: int, keeper: Keeper) -> None:
         """
         Args:
             run: the run's folder.
             validation: whose samples are drawn; None for none.
             count: of samples, evenly spread; 0 for no pictures at all.
-            every: steps between validations.
+            keeper: knows when validation follows.
         """
-        self._folder, self._validation, self._every = run / PICTURES_FOLDER, validation, every
+        self._folder, self._validation, self._keeper = run / PICTURES_FOLDER, validation, keeper
         self._count = count if validation is None else min(count, len(validation))
         self._examples: list[Example] = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After the step of a validation: where the teacher's word counts, of the first and the last sample."""
+        """After a step that validation follows: where the teacher's word counted, of the first and the last sample."""
         assert isinstance(pl_module, TrainingModule)
-        step = trainer.global_step
+        distiller, step = pl_module.distiller, trainer.global_step
         last_part = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if not trainer.is_global_zero or not self._count or not last_part or step % self._every:
+        if not trainer.is_global_zero or not self._count or not last_part or not self._keeper.validates(trainer):
             return
-        view = pl_module.regions_of(batch, batch_idx)
-        if view is not None and pl_module.distiller is not None and pl_module.distiller.regions is not None:
-            importances = pl_module.distiller.regions.values()
-            rows = sorted({0, len(view.weights_BXY) - 1})
-            drawn = [region_picture(view, importances, row, REGIONS_HEIGHT) for row in rows]
-            self._write(f"step-{step:07d}-regions", np.vstack(drawn))
+        if distiller is None or distiller.regions is None or distiller.view is None:
+            return
+        importances, labelled = distiller.regions.values(), pl_module.labelled(batch_idx).tolist()
+        titles = ["annotated:" if there else "not annotated:" for there in labelled]
+        rows = sorted({0, len(titles) - 1})
+        drawn = [region_picture(distiller.view, importances, row, REGIONS_HEIGHT, titles[row]) for row in rows]
+        self._write(f"step-{step:07d}-regions", np.vstack(drawn))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """What the average sees of the samples."""
         assert isinstance(pl_module, TrainingModule)
-        if not trainer.is_global_zero or self._validation is None:
+        if not trainer.is_global_zero or not self._count or self._validation is None:
             return
         if not self._examples:
             size = len(self._validation)
@@ -76,7 +79,8 @@ class Pictures(Callback):
             self._write(f"step-{trainer.global_step:07d}-{number}", picture)
 
     def _write(self, name: str, picture: Image) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with refusing(self._folder):
+            self._folder.mkdir(exist_ok=True)
         write_jpeg(self._folder / f"{name}.jpg", picture)
 
 
@@ -92,8 +96,9 @@ def draw_sight(sample: Sample, seen: DecodedOutputs, title: str) -> Image:
     )
     masks = seen.map.masks >= PipelineOptions().map_threshold
     side = WIDTH // 2
-    maps = [map_panel(sample.map, side), map_panel(MapTargets(masks, sample.map.valid, seen.map.grid), side)]
-    return np.vstack([draw_mosaic(sample.frame, overlay, WIDTH), np.hstack(maps)])
+    truth = map_panel(sample.map, side, "the true map")
+    found = map_panel(MapTargets(masks, sample.map.valid, seen.map.grid), side, "the map that is seen")
+    return np.vstack([draw_mosaic(sample.frame, overlay, WIDTH), np.hstack([truth, found])])
 
 
 @torch.no_grad()

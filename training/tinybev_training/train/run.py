@@ -116,7 +116,7 @@ def _train(
         export(module.averaged(), identity, place.version, recorder.validation_loss, folder)
 
     snapshots = Snapshots(place.out, recipe.rhythm.bundle, export_to)
-    pictures = Pictures(place.out, splits.validation, place.pictures, recipe.rhythm.validate)
+    pictures = Pictures(place.out, splits.validation, place.pictures, keeper)
     trainer = _trainer(recipe, place, step, [recorder, keeper, interruption, snapshots, pictures])
     share = Share(
         recipe.samples.labelled,

@@ -25,7 +25,7 @@ from tinybev_training.world.generate import MARGIN_M, generate_scenario
 from tinybev_training.world.keyframes import FIRST_KEYFRAME_NS, KEYFRAME_NS
 from tinybev_training.world.map_writer import MapExpansion, PlacedRoads, write_map_picture
 from tinybev_training.world.recording import Recording
-from tinybev_training.world.scenario import Scenario, check_duration, load_scenario, save_scenario
+from tinybev_training.world.scenario import Scenario, check_duration, load_roads, save_scenario
 from tinybev_training.world.scene_writer import write_scene
 from tinybev_training.world.tables import Rows, sensor_rows, token
 from tinybev_training.world.weather import draw_weather, with_strengths
@@ -117,13 +117,18 @@ def begin(root: Path, order: Order) -> None:
     write_text(file, wanted)
 
 
+def drawing_code() -> str:
+    """Digest of the code of the world: other code may draw other scenes."""
+    return files_digest(package_files(tinybev_training.world))
+
+
 def keep_to_one_code(root: Path) -> None:
     """Notes which code draws what is missing in a begun folder, and makes sure that the same has drawn what is there.
 
     Raises:
         UserError: other code has.
     """
-    file, digest = root / ".world" / "code.txt", files_digest(package_files(tinybev_training.world))
+    file, digest = root / ".world" / "code.txt", drawing_code()
     if file.is_file() and file.read_text() == digest:
         return
     if any((root / ".world").glob("world-*.json")):
@@ -214,7 +219,7 @@ def _write_maps(
     rows: list[dict[str, object]] = []
     for location in dict.fromkeys(place for _, place, _ in scenes):
         placed = [
-            PlacedRoads(name, load_scenario(root / ".world" / f"{name}.npz").roads, origin)
+            PlacedRoads(name, load_roads(root / ".world" / f"{name}.npz"), origin)
             for name, place, origin in scenes
             if place == location
         ]

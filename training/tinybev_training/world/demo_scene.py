@@ -14,13 +14,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import tinybev_training.world
 from tinybev.errors import UserError
-from tinybev.runtime.code_digest import files_digest, package_files
 from tinybev_training.long_work.folder_lock import alone_in
 from tinybev_training.long_work.lost_processes import explaining_lost_processes
 from tinybev_training.long_work.write_file import refusing
-from tinybev_training.world.dataset_writer import VAL, VERSION, assemble, finish_scene
+from tinybev_training.world.dataset_writer import VAL, VERSION, assemble, drawing_code, finish_scene
 from tinybev_training.world.keyframes import keyframe_stamps
 from tinybev_training.world.recording import Recording
 from tinybev_training.world.scenario import Scenario, load_scenario
@@ -85,7 +83,7 @@ def write_demo_dataset(
     """
     scenario = demo_scenario()
     mark = out / ".world" / "demo.txt"
-    wanted = f"{scenario.name} {recording} {weather} {files_digest(package_files(tinybev_training.world))}\n"
+    wanted = f"{scenario.name} {recording} {weather} {drawing_code()}\n"
     if mark.is_file() and mark.read_text() == wanted and (out / VERSION / "scene.json").is_file():
         return VERSION, scenario.name
     if out.exists() and any(out.iterdir()):

@@ -18,11 +18,11 @@ from tinybev_training.world.weather import Weather
 GRAIN = 0.011
 EDGE_THRESHOLD = 0.06
 DROP_NS = 6_000_000_000
-"""Our own choice."""
+"""How long a drop stays on a lens; ours."""
 
 
 def develop(radiance: Tensor, light: Light, weather: Weather, stamp_ns: int, camera: str) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) uint8 of linear radiance (3, H, W); grain and drops depend on stamp and camera alone."""
+    """A picture (H, W, 3) uint8 of linear radiance (3, H, W); grain and drops depend on stamp, camera and weather."""
     rng = _random(f"{stamp_ns}{camera}")
     image = _glare(radiance) if light.night > 0.2 else radiance
     exposure = light.exposure * (1 + 0.03 * float(rng.standard_normal()))

@@ -91,12 +91,11 @@ def _attempt(seed: int, rng: np.random.Generator, duration_s: float, name: str) 
         surface = lay_surface(network, window)
         placed = place(network, surface, window, ego[:, :2], rng)
         ego_bent = bend.poses(ego)
-        moving = [_cut(track, ego_track.first_tick + start, ticks) for track in tracks[1:]]
+        first = ego_track.first_tick + start
+        moving = [_cut(track, first, ticks) for track in tracks[1:]]
         agents = _agents(moving, tracks[1:], placed.boxes, ego_bent, bend, rng)
         props = _props(placed.props, bend, rng)
-        first = ego_track.first_tick + start
-        states = {edge: shown[first : first + ticks] for edge, shown in traffic.signals.items()}
-        signals = _signals(placed.signals, states, bend, ticks)
+        signals = _signals(placed.signals, traffic.signals, bend, first, ticks)
         start_ns = FIRST_STAMP_NS + (seed % 1_000_000) * 600_000_000_000
         roads = bend_roads(network, surface, window, bend)
         yield Scenario(name, seed, start_ns, _rounded(ego_bent), agents, roads, props, signals)
@@ -223,11 +222,16 @@ def _props(
 
 
 def _signals(
-    placed: list[tuple[str, float, float, float]], states: dict[str, NDArray[np.uint8]], bend: Bend, ticks: int
+    placed: list[tuple[str, float, float, float]],
+    shown: dict[str, NDArray[np.uint8]],
+    bend: Bend,
+    first: int,
+    ticks: int,
 ) -> Signals:
+    """The traffic lights during ``ticks`` from tick ``first`` of the traffic."""
     poses = np.array([signal[1:] for signal in placed], dtype=np.float64).reshape(-1, 3)
-    shown = [states[edge] for edge, *_ in placed]
+    states = [shown[edge][first : first + ticks] for edge, *_ in placed]
     return Signals(
         poses=bend.poses(poses).astype(np.float32),
-        states=np.stack(shown, axis=1) if shown else np.zeros((ticks, 0), dtype=np.uint8),
+        states=np.stack(states, axis=1) if states else np.zeros((ticks, 0), dtype=np.uint8),
     )

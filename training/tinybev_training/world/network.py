@@ -42,7 +42,7 @@ class Network:
         crossings: middle line and width of each zebra crossing.
         walkways: (P, 2) outlines of the pavement at the corners.
         ends: edge id to the junctions it leads from and to.
-        signals: edge id to the traffic light at its end and the number of its way straight on there.
+        signals: edge id to the traffic light at its end and the number there of the way that its cars' signal is of.
         successors: edge id to the ids of the edges that cars may take next.
     """
 
@@ -220,17 +220,19 @@ def read_network(path: Path) -> Network:
             for edge in root.findall("edge")
             if edge.get("function") is None
         },
-        signals=_signals(root, driving),
+        signals=_signals(root, by_lane),
         successors={edge: tuple(sorted(after)) for edge, after in sorted(successors.items())},
     )
 
 
-def _signals(root: ElementTree.Element, driving: set[str]) -> dict[str, tuple[str, int]]:
-    """The traffic light of each edge, and its way straight on, or any other where none leads straight on."""
+def _signals(root: ElementTree.Element, kinds: dict[tuple[str, int], str]) -> dict[str, tuple[str, int]]:
+    """Of each edge with a traffic light its cars' way straight on, or their first way where none leads straight on."""
     found: dict[str, tuple[bool, str, int]] = {}
     for connection in root.findall("connection"):
         edge, light = connection.get("from", ""), connection.get("tl")
-        if light is None or edge not in driving or connection.get("to") not in driving:
+        source = (edge, int(connection.get("fromLane", 0)))
+        target = (connection.get("to", ""), int(connection.get("toLane", 0)))
+        if light is None or kinds.get(source) != "drive" or kinds.get(target) != "drive":
             continue
         straight = connection.get("dir") == "s"
         if edge not in found or (straight and not found[edge][0]):

@@ -43,10 +43,8 @@ def paint(
         white += _zebra(polygon, float(yaw))
     whites = distance_to_boxes(np.array(white).reshape(-1, 5), low, shape)
     yellows = distance_to_boxes(np.array(yellow).reshape(-1, 5), low, shape)
-    signed = -np.minimum(whites, yellows)
-    return np.clip(128 + signed * STEPS_PER_M, 0, 255).astype(np.uint8), np.where(yellows < whites, 255, 0).astype(
-        np.uint8
-    )
+    painted = np.clip(np.round(128 - np.minimum(whites, yellows) * STEPS_PER_M), 0, 255).astype(np.uint8)
+    return painted, np.where(yellows < whites, 255, 0).astype(np.uint8)
 
 
 def _stretches(

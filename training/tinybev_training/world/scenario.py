@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +172,7 @@ class Scenario:
     def at(self, stamp_ns: int) -> Moment:
         """The poses at a stamp, between the ticks around it; outside the recording, those of its first or last tick.
 
-        An agent is present where it is at both ticks.
+        An agent is present where it is at both ticks; what a traffic light is recorded with it shows until that tick.
         """
         ticks = np.clip((stamp_ns - self.start_ns) / TICK_NS, 0, len(self.ego) - 1)
         before = min(int(ticks), len(self.ego) - 2) if len(self.ego) > 1 else 0
@@ -184,7 +184,7 @@ class Scenario:
             between(self.ego[before], self.ego[after], fraction),
             between(agents.poses[before], agents.poses[after], fraction),
             agents.present[before] & agents.present[after],
-            self.signals.states[before],
+            self.signals.states[after if fraction > 0 else before],
         )
 
 
@@ -222,16 +222,34 @@ def save_scenario(path: Path, scenario: Scenario) -> None:
     partial.replace(path)
 
 
+Whole = TypeVar("Whole", Roads, Scenario)
+"""What can be read of a file."""
+
+
+def load_roads(path: Path) -> Roads:
+    """Reads the roads alone of what :func:`save_scenario` wrote, now or with an earlier version of all else.
+
+    Raises:
+        UserError: the file is absent, or is not a scenario.
+    """
+    return _load(Roads, "roads", path)
+
+
 def load_scenario(path: Path) -> Scenario:
     """Reads what :func:`save_scenario` wrote.
 
     Raises:
         UserError: the file is absent, or is not a scenario.
     """
+    return _load(Scenario, "", path)
+
+
+def _load(kind: type[Whole], prefix: str, path: Path) -> Whole:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        return _build(Scenario, "", arrays)
+        made: Whole = _build(kind, prefix, arrays)
+        return made
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             f"expected a scenario file, but {path} cannot be read as one ({error}); write it anew"

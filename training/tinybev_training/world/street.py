@@ -138,10 +138,10 @@ def signal(state: SignalState) -> Mesh:
     # Seen from the front the road is on the right-hand side of the mast.
     arm = tube((0, 0, 5.4), (0, -3.6, 5.5), 0.06, Material.STEEL, 6)
     parts = [pole, arm]
-    lamp, material = _SIGNAL_LIGHTS[state]
+    place, glowing = _SIGNAL_LIGHTS[state]
     for at in ((0.0, -3.3, 5.2), (0.12, -0.02, 3.0)):
         lights = [Material.SIGNAL_DARK] * 3
-        lights[lamp] = material
+        lights[place] = glowing
         parts.append(box((0.22, 0.36, 1.0), Material.TRIM, at))
         for index, material in enumerate(lights):
             parts.append(

@@ -56,16 +56,16 @@ def build_world(scenario: Scenario, weather: Weather, device: torch.device | str
     shadows = None
     if weather.night == 0 and float(light.sun.max()) > 0.02:
         parked = np.concatenate([scenario.agents.parked, [False, False]])
-        still = (parts.agent == -1) | ((parts.agent >= 0) & parked[parts.agent])
-        moment = scenario.at(scenario.start_ns)
-        corners = world_corners(scene, place_parts(scene, moment), np.flatnonzero(still), fine=False)
+        instances = place_parts(scene, scenario.at(scenario.start_ns))
+        still = (parts.agent == -1) & instances.present | ((parts.agent >= 0) & parked[parts.agent])
+        corners = world_corners(scene, instances, np.flatnonzero(still), fine=False)
         track = torch.from_numpy(scenario.ego[:, :2].astype(np.float32)).to(where)
         shadows = cast_shadows(corners, light.to_sun, track.amin(0) - 85.0, track.amax(0) + 85.0, STILL_SHADOW_M)
     return World(
         scene=scene,
         weather=weather,
         light=light,
-        ground=build_ground(scenario, shadows if weather.night == 0 else None, where, night=weather.night > 0),
+        ground=build_ground(scenario, shadows, where, night=weather.night > 0),
         palette=Palette.on(where),
         still_shadows=shadows,
         colors=torch.from_numpy(parts.colors).to(where),
