@@ -16,7 +16,7 @@ _GAP = 4
 
 
 def region_picture(
-    view: RegionView, importances: RegionImportances, sample: int = 0, height: int = 320, title: str = ""
+    view: RegionView, importances: RegionImportances, sample: int = 0, height: int = 320, title: str = "weights"
 ) -> Image:
     """Panels in one row, BGR, seen from above, x forward up: the weights, brightest at their largest, then the masks.
 
@@ -25,10 +25,10 @@ def region_picture(
         importances: written on the masks' panels, from ``RegionWeights.values``.
         sample: of the batch.
         height: of a panel, pixels.
-        title: written on the first panel.
+        title: written on the first panel before the smallest and the largest weight.
     """
     weights_XY = view.weights_BXY[sample].float().cpu().numpy()
-    extent = f"{title} weights {weights_XY.min():.2f} to {weights_XY.max():.2f}".strip()
+    extent = f"{title} {weights_XY.min():.2f} to {weights_XY.max():.2f}"
     panels = [_panel(weights_XY / weights_XY.max(), extent, height)]
     for region, importance in zip(Region, importances, strict=True):
         mask_XY = view.masks_BRXY[sample, region].float().cpu().numpy()

@@ -59,7 +59,7 @@ class Pictures(Callback):
         if distiller is None or distiller.regions is None or distiller.view is None:
             return
         importances, labelled = distiller.regions.values(), pl_module.labelled(batch_idx).tolist()
-        titles = ["annotated:" if there else "not annotated:" for there in labelled]
+        titles = ["labelled" if there else "unlabelled" for there in labelled]
         rows = sorted({0, len(titles) - 1})
         drawn = [region_picture(distiller.view, importances, row, REGIONS_HEIGHT, titles[row]) for row in rows]
         self._write(f"step-{step:07d}-regions", np.vstack(drawn))
