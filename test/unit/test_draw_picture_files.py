@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tinybev.draw.picture_files import VideoWriter, write_png
+from tinybev.draw.picture_files import VideoWriter, write_jpeg, write_png
 from tinybev.errors import UserError
 
 
@@ -27,9 +28,17 @@ def test_a_png_reads_back_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_png_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+def test_a_jpeg_reads_back_nearly_as_it_was_and_is_one(tmp_path: Path) -> None:
+    write_jpeg(tmp_path / "a.jpg", _picture(80))
+    assert (tmp_path / "a.jpg").read_bytes()[:3] == bytes([0xFF, 0xD8, 0xFF])
+    assert np.abs(cv2.imread(str(tmp_path / "a.jpg")).astype(int) - _picture(80))[4:28].max() < 8
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+@pytest.mark.parametrize("write", [write_png, write_jpeg])
+def test_a_picture_that_cannot_be_written_is_one_sentence(write: Callable[..., None], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written"):
-        write_png(tmp_path / "absent" / "a.png", _picture(0))
+        write(tmp_path / "absent" / "a", _picture(0))
     assert list(tmp_path.iterdir()) == []
 
 
