@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=STRENGTH",
-        help="e.g. night=1 fog=0.6 rain=0.5 blur=0.3 dead=CAM_BACK, for every scene; where left out, sun, clouds, night, "
-        "fog and rain are drawn at random, and nothing is blurred or dead",
+        help="e.g. night=1 fog=0.6 rain=0.5 blur=0.3 dead=CAM_BACK, for every scene; where left out, sun, clouds, "
+        "night, fog and rain are drawn at random, and nothing is blurred or dead",
     )
     parser.add_argument(
         "--splits",
