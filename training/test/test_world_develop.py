@@ -1,4 +1,4 @@
-"""What lies on the lens stays there for a while."""
+"""The sun by day and by night, and what lies on the lens."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def picture(stamp_ns: int, camera: str = "CAM_FRONT") -> np.ndarray:
     board = 0.1 + 0.6 * (((rows // 10) + (columns // 10)) % 2).float()
     radiance = board.expand(3, -1, -1).contiguous()
     return develop(radiance, Light.of(WEATHER, torch.device("cpu")), WEATHER, stamp_ns, camera).astype(int)
+
+
+def test_the_sun_is_down_from_the_first_of_the_night() -> None:
+    day, dusk, night = (Light.of(Weather(night=night), torch.device("cpu")) for night in (0.0, 0.01, 1.0))
+    assert float(day.sun.min()) > 1
+    assert float(dusk.sun.max()) == float(night.sun.max()) == 0
+    assert float(dusk.zenith.min()) > 10 * float(night.zenith.min())  # the sky is still light
 
 
 def test_drops_stay_fall_by_turns_and_differ_between_cameras() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from tinybev_training.world import street
 from tinybev_training.world.cameras import rig
 from tinybev_training.world.catalogue import MODELS
 from tinybev_training.world.demo_scene import demo_scenario
@@ -17,10 +18,20 @@ from tinybev_training.world.keyframes import label
 from tinybev_training.world.memory_log import scene_log
 from tinybev_training.world.polylines import Areas, Polylines
 from tinybev_training.world.roads import Bend
-from tinybev_training.world.scenario import TICK_NS, Scenario, SignalState, load_scenario, save_scenario
+from tinybev_training.world.scenario import (
+    TICK_NS,
+    PropKind,
+    Scenario,
+    SignalState,
+    load_roads,
+    load_scenario,
+    save_scenario,
+)
 
 from tinybev.errors import UserError
 from tinybev.types import ATTRIBUTES
+
+BENCH_BEHIND_ROAD_M = 5.0
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +118,35 @@ def test_the_demo_scenario_is_small_and_lively() -> None:
     assert np.ptp(np.unwrap(scenario.ego[:, 2])) > 1.0  # it turns
     driven = np.linalg.norm(np.diff(scenario.ego[:, :2], axis=0), axis=1).sum()
     assert driven > 60
+
+
+def test_the_roads_of_an_earlier_version_are_read_and_its_scenario_is_refused(tmp_path: Path) -> None:
+    whole, earlier = tmp_path / "whole.npz", tmp_path / "earlier.npz"
+    save_scenario(whole, demo_scenario())
+    with np.load(whole, allow_pickle=False) as arrays:
+        np.savez(earlier, **{name: arrays[name] for name in arrays.files if not name.startswith("signals")})
+    roads = demo_scenario().roads
+    np.testing.assert_array_equal(load_roads(earlier).lines.points, roads.lines.points)
+    np.testing.assert_array_equal(load_roads(earlier).drivable.rings.points, roads.drivable.rings.points)
+    with pytest.raises(UserError, match="expected a scenario file"):
+        load_scenario(earlier)
+
+
+def test_who_sits_on_a_bench_looks_at_the_road() -> None:
+    scenario = demo_scenario()
+    asphalt = shapely.union_all(scenario.roads.drivable.polygons())
+    benches = scenario.props.poses[scenario.props.kinds == PropKind.BENCH].astype(float)
+    looked_at = 0
+    bench = street.bench()
+    back = bench.corners[bench.corners[..., 2] > 0.55]
+    assert (back[:, 1] > 0).all()
+    for x, y, yaw in benches:
+        ahead = np.array([np.sin(yaw), -np.cos(yaw)])  # -y
+        here, there = (asphalt.distance(shapely.Point(*(np.array([x, y]) + step * ahead))) for step in (0, 1))
+        if here < BENCH_BEHIND_ROAD_M:  # the road of others is beyond the end of the world
+            assert there < here - 0.9
+            looked_at += 1
+    assert looked_at > 0
 
 
 def test_a_file_that_is_no_scenario_is_refused(tmp_path: Path) -> None:
