@@ -23,7 +23,7 @@ from tinybev_training.reproduce.experiment import (
     Run,
 )
 from tinybev_training.reproduce.job import Job
-from tinybev_training.reproduce.scale import ALL, HELD_OUT, LABELLED, SCALES, UNLABELLED, VALIDATION, find_scale
+from tinybev_training.reproduce.scale import ALL, HALVES, HELD_OUT, LABELLED, SCALES, UNLABELLED, VALIDATION, find_scale
 from tinybev_training.teacher import commands as teach_commands
 from tinybev_training.train import commands as train_commands
 from tinybev_training.train.commands import _recipe_and_folder
@@ -108,7 +108,8 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
     assert {row.name for row in rows} == {TEACHER.name, *experiment.scale.students}
     for row in rows:
         recipe = recipes[row.name, seed]
-        steps = experiment.scale.teacher_steps if row is TEACHER else alone.steps
+        steps = experiment.scale.teacher_steps if row is TEACHER else experiment.scale.steps
+        steps = steps // 2 if row.name in HALVES else steps
         split = ALL if row is ORACLE else LABELLED
         assert (recipe.split, recipe.validation_split, recipe.steps) == (split, VALIDATION, steps)
         assert (recipe.samples.labelled, recipe.optimization, recipe.seed, recipe.start) == (
@@ -117,7 +118,7 @@ def test_rows_differ_in_what_is_learnt_from_and_in_nothing_else(experiment: Expe
             seed,
             "",
         )
-        depth = 1.0 if row in (TEACHER, ALONE, ORACLE) else 2.0  # as much of the loss as without what is distilled
+        depth = 1.0 if row.recipe in ("teacher", "alone") else 2.0  # as much of the loss as without what is distilled
         assert recipe.supervised == replace(alone.supervised, depth=depth)
         assert recipe.network == (experiment.scale.teacher if row is TEACHER else experiment.scale.student)
         assert bool(recipe.unlabelled_split) == row.unlabelled
@@ -141,9 +142,20 @@ def test_no_scene_is_in_two_splits_that_must_not_meet(experiment: Experiment) ->
         assert len(splits[HELD_OUT]) >= 50
 
 
+def test_halves_are_whole_schedules_of_half_the_steps() -> None:
+    experiment = Experiment(find_scale("cpu-few"), Path("out"), "cpu", 1)
+    runs = {run.name: run for run in experiment.runs}
+    assert list(experiment.steps_on_the_way(runs["alone-half-seed0"])) == [500, 1000]
+    assert list(experiment.steps_on_the_way(runs["s3-half-seed1"])) == [500, 1000]
+    assert list(experiment.steps_on_the_way(runs["alone-seed0"])) == [500, 1000, 1500, 2000]
+    # 6 scenes of 12 s at 2 Hz, with both ends: each sample is seen as often as scale.py says.
+    world, scale = experiment.scale.world, experiment.scale
+    assert round(scale.steps * scale.labelled / (world.labelled * (world.seconds * 2 + 1))) == 53
+
+
 def test_an_unknown_scale_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, cpu-cameras, gpu, got 'huge'"
+        UserError, match=r"--scale: expected one of smoke, cpu, cpu-plateau, cpu-cameras, cpu-few, gpu, got 'huge'"
     ):
         find_scale("huge")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tinybev_training.eval.measure import Measure
 from tinybev_training.eval.results_file import Evaluation, write_evaluation
-from tinybev_training.reproduce.experiment import ALONE, S3, TEACHER, Experiment, Run
+from tinybev_training.reproduce.experiment import ALONE, ALONE_HALF, S3, S3_HALF, TEACHER, Experiment, Run
 from tinybev_training.reproduce.job import Record, write_record
 from tinybev_training.reproduce.page import section, update_page
 from tinybev_training.reproduce.plots import plot_scores
@@ -71,6 +71,17 @@ def test_the_table_holds_means_spreads_differences_and_shares(experiment: Experi
     assert (
         "**Not measured yet:** student alone, all scenes annotated (seed 0, 1); S2: output level (seed 0, 1); " in text
     )
+
+
+def test_what_the_second_half_of_the_steps_adds_is_told(tmp_path: Path) -> None:
+    experiment = Experiment(find_scale("cpu-few"), tmp_path, "cpu", 1)
+    for row, mean_ap in ((ALONE_HALF, 0.28), (ALONE, 0.30), (S3_HALF, 0.35), (S3, 0.39)):
+        measured(experiment, Run(row, 0), mean_ap, {"a": 2.0})
+    text = section(experiment, summarize(experiment), [])
+    assert "| student alone - student alone, half of the steps | +2.0 |" in text
+    assert "| S3 - S3, half of the steps | +4.0 |" in text
+    assert "| S3, half of the steps - student alone, half of the steps | +7.0 |" in text
+    assert "| S3 - student alone | +9.0 |" in text
 
 
 def test_the_table_comes_after_what_explains_it_and_what_is_long_is_folded(experiment: Experiment) -> None:

@@ -28,6 +28,7 @@ class Row:
         unlabelled: whether it hears a teacher on the scenes that are not annotated.
         split: whose annotations it learns from.
         more: whether that is a split of the further scenes that the shipped bundle is trained on.
+        halved: whether it is given half of the steps.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     unlabelled: bool = False
     split: str = LABELLED
     more: bool = False
+    halved: bool = False
 
 
 TEACHER = Row("teacher", "teacher", "teacher")
@@ -45,6 +47,8 @@ S1 = Row("s1", "s1", "S1: feature level", taught=True, unlabelled=True)
 S2 = Row("s2", "s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "s3", "S3: joint, region-aware", taught=True, unlabelled=True)
 SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
+ALONE_HALF = Row("alone-half", "alone", "student alone, half of the steps", halved=True)
+S3_HALF = Row("s3-half", "s3", "S3, half of the steps", taught=True, unlabelled=True, halved=True)
 ORACLE = Row("oracle", "alone", "student alone, all scenes annotated", split=ALL)
 """What a teacher that is never wrong could say on the scenes without annotations: the annotations."""
 SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run", taught=True, split=ALL)
@@ -53,7 +57,7 @@ SHIPPED_MORE = Row("shipped-more", "alone", "shipped bundle after its third run"
 SHIPPED = Row("shipped-taught", "s3", "shipped bundle, after its fourth run", taught=True, split=ALL, more=True)
 SHIPPED_ROWS = (SHIPPED_FIRST, SHIPPED_AGAIN, SHIPPED_MORE, SHIPPED)
 """Each run starts from the weights of the one before."""
-ROWS = (TEACHER, ALONE, S1, S2, S3, SELF, ORACLE)
+ROWS = (TEACHER, ALONE_HALF, ALONE, S1, S2, S3_HALF, S3, SELF, ORACLE)
 """In the order of the table."""
 PICTURED = (TEACHER, ALONE, S3)
 """Whose view of the same held-out frames is drawn, in this order."""
@@ -179,7 +183,7 @@ class Experiment:
 
     def steps_on_the_way(self, run: Run) -> Sequence[int]:
         """After which steps of a run of ``ROWS`` there is a bundle, the last one included."""
-        steps = self.scale.teacher_steps if run.row is TEACHER else self.scale.steps
+        steps = self.scale.teacher_steps if run.row is TEACHER else self.scale.steps // (1 + run.row.halved)
         return [*range(self.scale.bundle_every, steps, self.scale.bundle_every), steps]
 
     def figures_on_the_way(self, run: Run, step: int) -> Path:

@@ -162,7 +162,7 @@ def _interval(cell: Cell, figure: Figure) -> str:
 
 
 def _differences(rows: Sequence[SummaryRow]) -> list[str]:
-    """What each row adds to the student alone, S3 to the other stages, and all annotations to S3."""
+    """What each row adds to the student alone, S3 to the other stages, all annotations to S3, more steps to both."""
     lines = []
     for row in rows:
         for other, found in row.differences.items():

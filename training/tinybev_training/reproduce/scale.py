@@ -17,6 +17,10 @@ STUDENTS = ("alone", "s3", "oracle", "s2", "s1", "self")
 """Rows of the students, in the order in which they are trained: one that is stopped early has answered the main
 question."""
 
+HALVES = ("alone-half", "s3-half")
+"""Rows with half of the steps, each a whole schedule of its own: what the other half adds shows how far the plateau is.
+A curve within one run does not, since every schedule flattens towards its end."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -83,12 +87,12 @@ class Scale:
         name: as ``--scale`` takes it.
         world: the dataset.
         student, teacher: networks.
-        steps: of every student's run.
+        steps: of every student's run; of ``HALVES`` half of them.
         teacher_steps: of the teacher's.
         labelled, unlabelled: samples of a step.
         bundle_every: steps between the bundles that show the score over training.
         seeds: of the students; there is one teacher, of the first.
-        students: their rows, of ``STUDENTS`` and in that order.
+        students: their rows, of ``STUDENTS`` and ``HALVES``, in the order in which they are trained.
         written_teacher: whether the teacher speaks once about every sample and is read from disk from then on; else it
             is run at every step, which takes no disk and sees what augmentation makes of the images.
         precision: of training.
@@ -205,6 +209,18 @@ _CPU_CAMERAS = replace(
 and student is the sensor's. Everyone gets as many steps as the teacher, which without lidar needs them to be ahead: it
 is better by capacity and time alone. Its seed is the first, which in ``cpu`` no teacher has."""
 
+_CPU_FEW = replace(
+    _CPU_CAMERAS,
+    name="cpu-few",
+    world=replace(_CPU.world, labelled=6, unlabelled=48),
+    bundle_every=500,
+    seeds=(0, 1, 2),
+    students=("alone", "s3", *HALVES),
+    settings=(*_CPU.settings, "rhythm.validate=250", _EGO_STATUS),
+)
+"""The main question where two cores may reach the plateau: so few annotated scenes that everyone sees each of their
+samples 53 times, and many more on which the teacher alone speaks."""
+
 _GPU = Scale(
     name="gpu",
     world=World(
@@ -218,14 +234,14 @@ _GPU = Scale(
     unlabelled=16,
     bundle_every=5000,
     seeds=(0, 1, 2),
-    students=STUDENTS,
+    students=(*STUDENTS, *HALVES),
     written_teacher=False,
     precision="bf16",
     settings=("optimization.learning_rate=5e-4", "samples.cache_size=[450,800]", _EGO_STATUS),
     shipped=None,
 )
 
-SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_PLATEAU, _CPU_CAMERAS, _GPU)}
+SCALES = {scale.name: scale for scale in (_SMOKE, _CPU, _CPU_PLATEAU, _CPU_CAMERAS, _CPU_FEW, _GPU)}
 """By name."""
 
 

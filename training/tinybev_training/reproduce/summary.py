@@ -14,11 +14,13 @@ from tinybev_training.eval.rings import RING_NAMES
 from tinybev_training.eval.table import find
 from tinybev_training.reproduce.experiment import (
     ALONE,
+    ALONE_HALF,
     ORACLE,
     ROWS,
     S1,
     S2,
     S3,
+    S3_HALF,
     SELF,
     SHIPPED,
     Experiment,
@@ -67,8 +69,12 @@ DISTANCES = {
 
 _SUMMARIZED = (*FIGURES, *(figure for figures in DISTANCES.values() for figure in figures))
 
-_COMPARED = ((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3))
-"""Rows whose difference from another row is shown: students of the same size, trained as long."""
+_COMPARED = (
+    *((S1, ALONE), (S2, ALONE), (S3, ALONE), (S3, S1), (S3, S2), (SELF, ALONE), (ORACLE, ALONE), (ORACLE, S3)),
+    *((S3_HALF, ALONE_HALF), (ALONE, ALONE_HALF), (S3, S3_HALF)),
+)
+"""Rows whose difference from another row is shown: students of the same size, trained as long, and one given half of
+the steps."""
 
 
 @dataclass(frozen=True)
