@@ -43,12 +43,12 @@ class Row:
 
 TEACHER = Row("teacher", "teacher", "teacher")
 ALONE = Row("alone", "alone", "student alone")
+ALONE_HALF = Row("alone-half", "alone", "student alone, half of the steps", halved=True)
 S1 = Row("s1", "s1", "S1: feature level", taught=True, unlabelled=True)
 S2 = Row("s2", "s2", "S2: output level", taught=True, unlabelled=True)
 S3 = Row("s3", "s3", "S3: joint, region-aware", taught=True, unlabelled=True)
-SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
-ALONE_HALF = Row("alone-half", "alone", "student alone, half of the steps", halved=True)
 S3_HALF = Row("s3-half", "s3", "S3, half of the steps", taught=True, unlabelled=True, halved=True)
+SELF = Row("self", "self", "teacher-free: its own average", unlabelled=True)
 ORACLE = Row("oracle", "alone", "student alone, all scenes annotated", split=ALL)
 """What a teacher that is never wrong could say on the scenes without annotations: the annotations."""
 SHIPPED_FIRST = Row("shipped", "s3", "shipped bundle after its first run", taught=True, split=ALL)
@@ -183,7 +183,8 @@ class Experiment:
 
     def steps_on_the_way(self, run: Run) -> Sequence[int]:
         """After which steps of a run of ``ROWS`` there is a bundle, the last one included."""
-        steps = self.scale.teacher_steps if run.row is TEACHER else self.scale.steps // (1 + run.row.halved)
+        steps = self.scale.teacher_steps if run.row is TEACHER else self.scale.steps
+        steps = steps // 2 if run.row.halved else steps
         return [*range(self.scale.bundle_every, steps, self.scale.bundle_every), steps]
 
     def figures_on_the_way(self, run: Run, step: int) -> Path:
